@@ -1,0 +1,98 @@
+#include "tnet/acceptor.h"
+
+#include <cerrno>
+#include <utility>
+
+#include "tnet/log.h"
+
+namespace tnet {
+namespace {
+
+// Per readiness: enough to empty a burst, few enough to let the accepted ones be served in between.
+constexpr int kAcceptsPerEvent = 16;
+
+}  // namespace
+
+Result<std::unique_ptr<Acceptor>> Acceptor::create(IOLoop* loop, FileDescriptor listener, AcceptCallback_t callback) {
+    std::unique_ptr<Acceptor> acceptor(new Acceptor(loop, std::move(listener), std::move(callback)));
+    Acceptor* const self = acceptor.get();
+    const auto error = loop->addHandler(self->m_listener.get(), TNET_READ, [self](uint32_t) { self->acceptSome(); });
+    if (error) return makeError(error, "watch " + localAddress(self->m_listener.get()).toString());
+    return acceptor;
+}
+
+Acceptor::Acceptor(IOLoop* loop, FileDescriptor listener, AcceptCallback_t callback)
+    : m_loop(loop), m_listener(std::move(listener)), m_callback(std::move(callback)) {}
+
+Acceptor::~Acceptor() {
+    *m_alive = false;
+    if (m_exhaustedTimer.isValid()) m_loop->cancel(m_exhaustedTimer);
+    m_loop->removeHandler(m_listener.get());
+}
+
+void Acceptor::pause() {
+    m_paused = true;
+    updateInterest();
+}
+
+void Acceptor::resume() {
+    m_paused = false;
+    updateInterest();
+}
+
+void Acceptor::acceptPending() {
+    const std::shared_ptr<bool> alive = m_alive;
+    for (;;) {
+        const Outcome outcome = acceptOne();
+        if (!*alive || outcome == Outcome::Empty || outcome == Outcome::Exhausted) return;
+    }
+}
+
+void Acceptor::acceptSome() {
+    const std::shared_ptr<bool> alive = m_alive;
+    for (int i = 0; i < kAcceptsPerEvent; ++i) {
+        const Outcome outcome = acceptOne();
+        if (!*alive || m_paused || outcome == Outcome::Empty) return;
+        if (outcome == Outcome::Exhausted) return waitForResources();
+    }
+}
+
+Acceptor::Outcome Acceptor::acceptOne() {
+    sockaddr_storage peer{};
+    socklen_t size = sizeof(peer);
+    auto* const address = reinterpret_cast<sockaddr*>(&peer);
+    FileDescriptor socket(::accept4(m_listener.get(), address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (socket.valid()) {
+        m_callback(std::move(socket), address, size);
+        return Outcome::Accepted;
+    }
+    switch (errno) {
+        case EAGAIN:
+            return Outcome::Empty;
+        case EMFILE:
+        case ENFILE:
+        case ENOBUFS:
+        case ENOMEM:
+            return Outcome::Exhausted;
+        default:
+            return Outcome::Retry;  // that one peer is gone already: accept(2), "Error handling"
+    }
+}
+
+void Acceptor::waitForResources() {
+    logger().warn("accept on {}: out of descriptors or memory; trying again in {} ms",
+                  localAddress(m_listener.get()).toString(), kExhaustedPause.count());
+    m_exhaustedTimer = m_loop->runAfter(kExhaustedPause, [this] {
+        m_exhaustedTimer = {};
+        updateInterest();
+    });
+    updateInterest();
+}
+
+void Acceptor::updateInterest() {
+    const uint32_t wanted = m_paused || m_exhaustedTimer.isValid() ? 0U : uint32_t{TNET_READ};
+    const auto error = m_loop->updateHandler(m_listener.get(), wanted);
+    if (error) logger().error("watch {}: {}", localAddress(m_listener.get()).toString(), error.message());
+}
+
+}  // namespace tnet

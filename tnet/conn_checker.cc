@@ -1,0 +1,88 @@
+#include "tnet/conn_checker.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "tnet/connection.h"
+
+namespace tnet {
+namespace {
+
+constexpr int kSweptPerAdd = 2;  // more than one, so that the list shrinks back to the living
+
+}  // namespace
+
+Result<std::unique_ptr<ConnChecker>> ConnChecker::create(IOLoop* loop, const Settings& settings) {
+    using std::chrono::milliseconds;
+    const bool valid = settings.interval > milliseconds::zero() && settings.batch > 0 &&
+                       settings.connectTimeout >= milliseconds::zero() && settings.idleTimeout >= milliseconds::zero();
+    if (!valid) {
+        return makeError(std::errc::invalid_argument,
+                         "ConnChecker: interval and batch must be positive, timeouts not negative");
+    }
+    return std::unique_ptr<ConnChecker>(new ConnChecker(loop, settings));
+}
+
+ConnChecker::ConnChecker(IOLoop* loop, const Settings& settings)
+    : m_loop(loop), m_settings(settings), m_timer(loop->runEvery(settings.interval, [this] { step(); })) {}
+
+ConnChecker::~ConnChecker() {
+    m_loop->cancel(m_timer);
+}
+
+void ConnChecker::add(const ConnectionPtr_t& connection) {
+    if (connection->state() == ConnState::Disconnected) return;
+    m_watched.push_back(connection);
+    for (int i = 0; i < kSweptPerAdd; ++i) {
+        if (m_sweep >= m_watched.size()) m_sweep = 0;
+        if (m_watched[m_sweep].expired()) {
+            forget(m_sweep);
+        } else {
+            ++m_sweep;
+        }
+    }
+}
+
+void ConnChecker::forEach(const std::function<void(const ConnectionPtr_t&)>& visit) {
+    for (size_t i = 0; i < m_watched.size(); ++i) {
+        const ConnectionPtr_t connection = m_watched[i].lock();
+        if (connection && connection->state() != ConnState::Disconnected) visit(connection);
+    }
+}
+
+std::chrono::milliseconds ConnChecker::worstCaseLateness() const {
+    const size_t steps = (m_watched.size() + m_settings.batch - 1) / m_settings.batch;
+    return m_settings.interval * static_cast<int64_t>(std::max<size_t>(steps, 1));
+}
+
+void ConnChecker::step() {
+    const size_t looks = std::min(m_settings.batch, m_watched.size());
+    for (size_t i = 0; i < looks && !m_watched.empty(); ++i) {
+        if (m_next >= m_watched.size()) m_next = 0;
+        if (checkOne(m_next)) {
+            ++m_next;
+        } else {
+            forget(m_next);
+        }
+    }
+}
+
+// False: there is nothing left to watch.
+bool ConnChecker::checkOne(size_t index) {
+    using std::chrono::milliseconds;
+    const ConnectionPtr_t connection = m_watched[index].lock();
+    if (!connection || connection->state() == ConnState::Disconnected) return false;
+    const Duration quiet = m_loop->now() - connection->lastActivity();
+    const auto isOver = [quiet](milliseconds timeout) { return timeout > milliseconds::zero() && quiet > timeout; };
+    if (connection->state() == ConnState::Connecting && isOver(m_settings.connectTimeout)) connection->shutDown();
+    if (connection->state() == ConnState::Connected && isOver(m_settings.idleTimeout)) connection->shutDown();
+    return true;
+}
+
+// The last one takes the place of the one forgotten; order does not matter.
+void ConnChecker::forget(size_t index) {
+    m_watched[index] = std::move(m_watched.back());
+    m_watched.pop_back();
+}
+
+}  // namespace tnet

@@ -1,0 +1,464 @@
+#include "tnet/connection.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+#include <utility>
+
+namespace tnet {
+namespace {
+
+constexpr int kPiecesPerWrite = 64;
+
+}  // namespace
+
+// One of the connection's events is being dispatched; what it caused is settled at the end.
+struct Connection::Dispatch {
+    explicit Dispatch(Connection& connection) : self(connection.shared_from_this()) {
+        assert(!self->m_dispatching && "a connection's events do not nest");
+        self->m_dispatching = true;
+    }
+    ~Dispatch() {
+        self->m_dispatching = false;
+        self->settle(self);
+    }
+    Dispatch(const Dispatch&) = delete;
+    Dispatch& operator=(const Dispatch&) = delete;
+
+    const ConnectionPtr_t self;
+};
+
+Connection::Connection(IOLoop* loop, FileDescriptor socket, TransportPtr_t transport, Origin origin)
+    : m_loop(loop),
+      m_transport(std::move(transport)),
+      m_lastActivity(loop->now()),
+      m_socket(std::move(socket)),
+      m_origin(origin) {}
+
+Connection::~Connection() {
+    assert(!m_registered && "the loop holds a registered connection");
+}
+
+// --- Set up ---
+
+void Connection::setEventCallback(ConnEventCallback_t callback) {
+    assert(m_loop->isInLoopThread());
+    m_callback.swap(callback);
+    // The old one may be what is running now.
+    if (m_dispatching && callback) m_loop->retire(std::move(callback));
+}
+
+void Connection::setPeerAddress(const sockaddr* address, socklen_t size) {
+    std::memcpy(m_peer.data(), address, std::min<size_t>(size, m_peer.size()));
+}
+
+void Connection::start() {
+    if (m_state != ConnState::Connecting) return;  // closed or failed before it began
+    assert(!m_registered && "start() is called once");
+    const Dispatch dispatch(*this);
+    m_interest = m_origin == Origin::Connecting ? TNET_WRITE : TNET_READ;
+    if (const auto error = m_loop->addHandler(m_socket.get(), m_interest, dispatch.self)) return fail(error);
+    m_registered = true;
+    if (m_origin == Origin::Connecting) return emit(dispatch.self, Conn_ConnectingEvent);
+    proceedHandshake(dispatch.self);
+}
+
+void Connection::failConnecting(std::error_code error) {
+    if (m_state == ConnState::Connecting) fail(error);
+}
+
+// --- The loop calls ---
+
+void Connection::handleEvents(uint32_t events) {
+    const Dispatch dispatch(*this);
+    if (m_state == ConnState::Connecting) return proceedConnecting(events);
+    if ((events & TNET_WRITE) != 0 || ((events & TNET_READ) != 0 && m_writeWantsRead)) {
+        m_writeBlocked = false;  // settling writes
+        m_writeWantsRead = false;
+    }
+    const bool readable = (events & TNET_READ) != 0 || ((events & TNET_WRITE) != 0 && m_readWantsWrite);
+    if (readable && mayRead()) {
+        readSome(dispatch.self);
+    } else if ((events & TNET_ERROR) != 0) {
+        handleError(dispatch.self);
+    }
+}
+
+void Connection::handleDeferred() {
+    m_deferred = false;
+    const ConnectionPtr_t self = shared_from_this();
+    if (m_state == ConnState::Connected && mayRead() && m_transport->hasPendingInput()) {
+        const Dispatch dispatch(*this);
+        readSome(self);
+    } else {
+        settle(self);
+    }
+}
+
+void Connection::handleLoopExit() {
+    close();
+}
+
+void Connection::proceedConnecting(uint32_t events) {
+    const ConnectionPtr_t self = shared_from_this();
+    if (!m_handshaking && m_origin == Origin::Connecting) {
+        const std::error_code error = socketError(m_socket.get());
+        if (error) return fail(error);
+        if ((events & TNET_WRITE) == 0) return;
+    }
+    proceedHandshake(self);
+}
+
+void Connection::proceedHandshake(const ConnectionPtr_t& self) {
+    m_handshaking = true;
+    const IoResult result = m_transport->handshake(m_socket.get());
+    m_readWantsWrite = result.status == IoStatus::WantWrite;
+    switch (result.status) {
+        case IoStatus::Ok:
+            break;
+        case IoStatus::WantRead:
+        case IoStatus::WantWrite:
+            return;
+        case IoStatus::End:
+            return fail(std::make_error_code(std::errc::connection_reset));
+        case IoStatus::Failed:
+            return fail(result.error);
+    }
+    m_handshaking = false;
+    m_state = ConnState::Connected;
+    m_lastActivity = m_loop->now();
+    emit(self, m_origin == Origin::Accepted ? Conn_EstablishedEvent : Conn_ConnectEvent);
+    // The last flight of the handshake may have brought input with it.
+    if (m_state == ConnState::Connected && m_transport->hasPendingInput()) deferSettling();
+}
+
+bool Connection::mayRead() const {
+    if (m_inputEnded) return false;
+    if (m_state == ConnState::Connected) return !m_readPaused;
+    return m_state == ConnState::Disconnecting && m_awaitPeerEnd && m_writeEnded;
+}
+
+void Connection::readSome(const ConnectionPtr_t& self) {
+    char* const buffer = m_loop->readBuffer();
+    const IoResult result = m_transport->read(m_socket.get(), buffer, IOLoop::kReadBufferBytes);
+    m_readWantsWrite = result.status == IoStatus::WantWrite;
+    switch (result.status) {
+        case IoStatus::Ok:
+            break;
+        case IoStatus::WantRead:
+        case IoStatus::WantWrite:
+            return;
+        case IoStatus::End:
+            return endInput(self);
+        case IoStatus::Failed:
+            return fail(result.error);
+    }
+    if (m_state == ConnState::Connected) {
+        m_lastActivity = m_loop->now();
+        const StackBuffer bytes(buffer, result.bytes);
+        emit(self, Conn_ReadEvent, &bytes);
+    }
+    if (mayRead() && m_transport->hasPendingInput()) deferSettling();
+}
+
+void Connection::endInput(const ConnectionPtr_t& self) {
+    m_inputEnded = true;
+    if (m_state != ConnState::Connected) return;  // what shutDown awaited
+    if (!m_halfCloseAllowed) return shutDown();
+    const StackBuffer end(nullptr, 0);
+    emit(self, Conn_ReadEvent, &end);
+}
+
+// Reset or hung up while input is not being read: a read would have told.
+void Connection::handleError(const ConnectionPtr_t& self) {
+    if (mayRead()) return readSome(self);
+    const std::error_code error = socketError(m_socket.get());
+    fail(error ? error : std::make_error_code(std::errc::connection_reset));
+}
+
+// --- Sending ---
+
+bool Connection::canSend() const {
+    return (m_state == ConnState::Connected || m_state == ConnState::Connecting) && !m_writeEndWanted;
+}
+
+SendResult Connection::send(std::string_view bytes) {
+    assert(m_loop->isInLoopThread());
+    if (!canSend()) return {SendStatus::Closed, 0};
+    if (bytes.empty()) return {SendStatus::Accepted, queuedBytes()};
+    if (m_queue || m_dispatching || m_state != ConnState::Connected) {
+        queue().appendCopy(bytes);
+        return afterQueueing();
+    }
+    // Nothing is ahead of these bytes: what the kernel takes at once is never copied.
+    iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
+    const IoResult result = m_transport->write(m_socket.get(), &piece, 1);
+    if (result.status == IoStatus::Failed || result.status == IoStatus::End) {
+        writeFailed(result);
+        return {SendStatus::Closed, 0};
+    }
+    if (result.bytes > 0) m_lastActivity = m_loop->now();
+    if (result.bytes == bytes.size()) {
+        m_pending |= kWriteCompletePending;
+        deferSettling();
+        return {SendStatus::Accepted, 0};
+    }
+    m_writeBlocked = true;
+    m_writeWantsRead = result.status == IoStatus::WantRead;
+    queue().appendCopy(bytes.substr(result.bytes));
+    return afterQueueing();
+}
+
+SendResult Connection::send(std::string&& bytes) {
+    if (!canSend()) return {SendStatus::Closed, 0};
+    if (bytes.empty()) return {SendStatus::Accepted, queuedBytes()};
+    queue().appendOwned(std::move(bytes));
+    return afterQueueing();
+}
+
+SendResult Connection::send(SharedBytesPtr_t bytes) {
+    if (!canSend()) return {SendStatus::Closed, 0};
+    if (bytes->empty()) return {SendStatus::Accepted, queuedBytes()};
+    queue().appendShared(std::move(bytes));
+    return afterQueueing();
+}
+
+SendResult Connection::sendFile(SharedFilePtr_t file, off_t offset, size_t size) {
+    if (!canSend()) return {SendStatus::Closed, 0};
+    if (size == 0) return {SendStatus::Accepted, queuedBytes()};
+    queue().appendFile(std::move(file), offset, size);
+    return afterQueueing();
+}
+
+SendQueue& Connection::queue() {
+    assert(m_loop->isInLoopThread());
+    if (!m_queue) m_queue = m_loop->takeSendQueue();
+    return *m_queue;
+}
+
+void Connection::releaseQueue() {
+    if (!m_queue) return;
+    m_queue->clear();
+    m_loop->giveBack(std::move(m_queue));
+}
+
+SendResult Connection::afterQueueing() {
+    if (!m_dispatching || queuedBytes() > m_maxQueuedBytes) proceedWriting();
+    if (queuedBytes() > m_maxQueuedBytes) {
+        fail(std::make_error_code(std::errc::no_buffer_space));
+        return {SendStatus::Overflow, 0};
+    }
+    if (!m_dispatching) advance();
+    if (m_state == ConnState::Disconnected) return {SendStatus::Closed, 0};
+    return {SendStatus::Accepted, queuedBytes()};
+}
+
+bool Connection::flush() {
+    proceedWriting();
+    if (!m_dispatching) advance();
+    return !m_queue && m_state != ConnState::Disconnected;
+}
+
+void Connection::proceedWriting() {
+    const bool open = m_state == ConnState::Connected || m_state == ConnState::Disconnecting;
+    if (m_queue && !m_writeBlocked && open) writeQueue();
+}
+
+void Connection::writeQueue() {
+    iovec pieces[kPiecesPerWrite];
+    while (!m_queue->empty()) {
+        IoResult result;
+        size_t offered = 0;
+        if (const int count = m_queue->gather(pieces, kPiecesPerWrite); count > 0) {
+            for (int i = 0; i < count; ++i) offered += pieces[i].iov_len;
+            result = m_transport->write(m_socket.get(), pieces, count);
+        } else {
+            const SendQueue::FileRange range = m_queue->frontFile();
+            offered = range.size;
+            result = m_transport->sendFile(m_socket.get(), range.fd, range.offset, range.size);
+        }
+        if (result.status == IoStatus::Failed || result.status == IoStatus::End) return writeFailed(result);
+        m_queue->consume(result.bytes);
+        if (result.bytes > 0) m_lastActivity = m_loop->now();
+        if (result.bytes < offered) {
+            m_writeBlocked = true;
+            m_writeWantsRead = result.status == IoStatus::WantRead;
+            return;
+        }
+    }
+    releaseQueue();
+    m_pending |= kWriteCompletePending;
+}
+
+void Connection::writeFailed(const IoResult& result) {
+    fail(result.status == IoStatus::Failed ? result.error : std::make_error_code(std::errc::broken_pipe));
+}
+
+// --- Ending ---
+
+void Connection::shutDown(std::chrono::milliseconds after, PeerEnd peerEnd) {
+    assert(m_loop->isInLoopThread());
+    if (m_state == ConnState::Connecting) return close();
+    if (m_state != ConnState::Connected) return;
+    m_state = ConnState::Disconnecting;
+    m_awaitPeerEnd = peerEnd == PeerEnd::Await || m_transport->wantsGracefulEnd();
+    m_writeEndWanted = m_writeEndWanted || m_awaitPeerEnd;
+    m_shutDownMillis = static_cast<uint32_t>(std::clamp<int64_t>(after.count(), 0, UINT32_MAX));
+    if (!m_dispatching) advance();
+}
+
+void Connection::shutDownWrite() {
+    assert(m_loop->isInLoopThread());
+    if (m_state != ConnState::Connected || m_writeEndWanted) return;
+    m_writeEndWanted = true;
+    if (!m_dispatching) advance();
+}
+
+void Connection::close() {
+    assert(m_loop->isInLoopThread());
+    closeNow();
+}
+
+// Once everything is written: ends our direction if that is wanted, and closes when both have ended.
+void Connection::proceedEnding() {
+    const bool disconnecting = m_state == ConnState::Disconnecting;
+    if (!disconnecting && (m_state != ConnState::Connected || !m_writeEndWanted)) return;
+    if (!m_queue && m_writeEndWanted && !m_writeEnded && !m_writeBlocked) {
+        const IoResult result = m_transport->endWrite(m_socket.get());
+        if (result.status == IoStatus::Failed) return closeNow();
+        m_writeBlocked = result.status == IoStatus::WantWrite;
+        m_writeEnded = !m_writeBlocked;
+    }
+    const bool ourEnd = !m_queue && (m_writeEnded || !m_writeEndWanted);
+    const bool peerEnd = m_inputEnded || (disconnecting && !m_awaitPeerEnd);
+    if (ourEnd && peerEnd) return closeNow();
+    if (!disconnecting || m_shutDownTimer.isValid()) return;
+    const WeakConnectionPtr_t weak = weak_from_this();
+    m_shutDownTimer = m_loop->runAfter(std::chrono::milliseconds(m_shutDownMillis), [weak] {
+        if (const ConnectionPtr_t self = weak.lock()) self->close();
+    });
+}
+
+void Connection::fail(std::error_code error) {
+    if (m_state == ConnState::Disconnected) return;
+    m_error = error;
+    m_pending |= kErrorPending;
+    closeNow();
+}
+
+void Connection::closeNow() {
+    if (m_state == ConnState::Disconnected) return;
+    m_state = ConnState::Disconnected;
+    if (m_shutDownTimer.isValid()) m_loop->cancel(m_shutDownTimer);
+    if (m_registered) m_loop->removeHandler(m_socket.get(), IOLoop::Removal::CloseFollows);
+    m_registered = false;
+    m_socket.reset();
+    releaseQueue();
+    m_pending &= static_cast<uint8_t>(~kWriteCompletePending);
+    m_pending |= kClosePending;
+    if (!m_dispatching) deferSettling();
+}
+
+// --- Reading ---
+
+void Connection::pauseReading() {
+    assert(m_loop->isInLoopThread());
+    m_readPaused = true;
+    if (!m_dispatching) updateInterest();
+}
+
+void Connection::resumeReading() {
+    assert(m_loop->isInLoopThread());
+    if (!m_readPaused) return;
+    m_readPaused = false;
+    if (m_state != ConnState::Connected) return;
+    if (m_transport->hasPendingInput()) deferSettling();
+    if (!m_dispatching) updateInterest();
+}
+
+// --- Telling ---
+
+uint32_t Connection::wantedEvents() const {
+    switch (m_state) {
+        case ConnState::Connecting:
+            if (m_handshaking) return m_readWantsWrite ? TNET_WRITE : TNET_READ;
+            return TNET_WRITE;
+        case ConnState::Connected:
+        case ConnState::Disconnecting: {
+            uint32_t events = 0;
+            if (mayRead()) events |= m_readWantsWrite ? TNET_WRITE : TNET_READ;
+            if (m_writeBlocked) events |= m_writeWantsRead ? TNET_READ : TNET_WRITE;
+            return events;
+        }
+        case ConnState::Disconnected:
+            break;
+    }
+    return 0;
+}
+
+void Connection::updateInterest() {
+    if (!m_registered) return;
+    const uint32_t wanted = wantedEvents();
+    if (wanted == m_interest) return;
+    m_interest = static_cast<uint8_t>(wanted);
+    if (const auto error = m_loop->updateHandler(m_socket.get(), wanted)) fail(error);
+}
+
+// Does what can be done outside an event; what is to be told waits for the top of the loop.
+void Connection::advance() {
+    proceedWriting();
+    proceedEnding();
+    updateInterest();
+    if (m_pending != 0) deferSettling();
+}
+
+void Connection::settle(const ConnectionPtr_t& self) {
+    proceedWriting();
+    proceedEnding();
+    updateInterest();
+    if (m_pending == 0) return;
+    m_dispatching = true;
+    tellPending(self);
+    m_dispatching = false;
+    // What those callbacks sent leaves now; what that leads to is told in the next round, so a layer
+    // that sends on every Conn_WriteCompleteEvent neither recurses nor starves its neighbours.
+    advance();
+}
+
+void Connection::tellPending(const ConnectionPtr_t& self) {
+    const uint8_t pending = std::exchange(m_pending, uint8_t{0});
+    if ((pending & kWriteCompletePending) != 0) emit(self, Conn_WriteCompleteEvent);
+    if ((pending & kErrorPending) != 0) emit(self, Conn_ErrorEvent, &m_error);
+    if ((pending & kClosePending) == 0) return;
+    emit(self, Conn_CloseEvent);
+    setEventCallback({});
+    if (ConnectionObserver* const observer = std::exchange(m_observer, nullptr)) observer->onConnectionClosed();
+}
+
+void Connection::deferSettling() {
+    if (m_deferred) return;
+    m_deferred = true;
+    m_loop->defer(shared_from_this());
+}
+
+void Connection::emit(const ConnectionPtr_t& self, ConnEvent event, const void* context) noexcept {
+    if (m_callback) m_callback(self, event, context);
+}
+
+// --- Observing ---
+
+Address Connection::localAddress() const {
+    return tnet::localAddress(m_socket.get());
+}
+
+Address Connection::peerAddress() const {
+    sockaddr_storage storage{};
+    std::memcpy(&storage, m_peer.data(), m_peer.size());
+    socklen_t size = sizeof(sa_family_t);
+    if (storage.ss_family == AF_INET) size = sizeof(sockaddr_in);
+    if (storage.ss_family == AF_INET6) size = sizeof(sockaddr_in6);
+    if (size == sizeof(sa_family_t)) storage.ss_family = AF_UNIX;
+    return Address::fromSockaddr(reinterpret_cast<const sockaddr*>(&storage), size);
+}
+
+}  // namespace tnet

@@ -1,0 +1,211 @@
+// Connection: one stream socket on one loop, and the single event callback that owns what lives on it.
+//
+//     kernel -> Transport -> read buffer of the loop -> Conn_ReadEvent -> the callback
+//     send -> (SendQueue, if the kernel is full or a burst is gathered) -> Transport -> kernel
+//
+// Whoever owns the callback owns the connection: HTTP and WebSocket are objects inside it and die with
+// it. The loop's registration holds the Connection; the callback holds the layer; the layer holds a
+// weak pointer back.
+//
+// No function calls back before it returns: what a call causes is told at the end of the event that is
+// being dispatched, or from the top of the loop. So send, shutDown and close are legal in any callback,
+// and so is replacing the callback from within itself.
+//
+// Sends made while one of the connection's own events is dispatched are gathered and leave in one
+// write at its end; all others are tried at once.
+//
+// Threads: the loop's only. Lifetime: a handle that outlives the connection is inert: isConnected() is
+// false, and calls do nothing and say so.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <array>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include "tnet/address.h"
+#include "tnet/io_handler.h"
+#include "tnet/io_loop.h"
+#include "tnet/send_queue.h"
+#include "tnet/stack_buffer.h"
+#include "tnet/transport.h"
+#include "tnet/types.h"
+
+namespace tnet {
+
+enum class SendStatus : uint8_t {
+    Accepted,  // written, or queued
+    Closed,    // the connection no longer sends; the bytes are dropped
+    Overflow,  // more than maxQueuedBytes would be queued; the connection fails (no_buffer_space)
+};
+
+struct SendResult {
+    SendStatus status;
+    size_t queuedBytes;  // what the kernel has not taken yet, gathered bytes included
+};
+
+// Told when a connection is closed, after Conn_CloseEvent. For the server that counts them.
+class ConnectionObserver {
+public:
+    virtual void onConnectionClosed() = 0;
+
+protected:
+    ~ConnectionObserver() = default;
+};
+
+class Connection final : public IOHandler, public std::enable_shared_from_this<Connection> {
+public:
+    static constexpr size_t kDefaultMaxQueuedBytes = 64 << 20;
+    static constexpr std::chrono::milliseconds kDefaultShutDownTime{5000};
+
+    // How the socket came to be: accept(2); connect(2) that succeeded at once; connect(2) that is in
+    // progress.
+    enum class Origin : uint8_t { Accepted, Connected, Connecting };
+
+    // Made by TcpServer and Connector; tests may make their own. `socket` is non-blocking. Nothing
+    // happens before start().
+    Connection(IOLoop* loop, FileDescriptor socket, TransportPtr_t transport, Origin origin);
+    ~Connection() override;
+
+    // --- Set up ---
+
+    // Replaces the callback; what the old one owns is destroyed, not before it has returned.
+    void setEventCallback(ConnEventCallback_t callback);
+
+    // Limits what send may queue; exceeding it fails the connection.
+    void setMaxQueuedBytes(size_t bytes) { m_maxQueuedBytes = bytes; }
+
+    // Allowed: the peer's end of stream is one empty Conn_ReadEvent, and this side goes on sending
+    // until it shuts down. Otherwise (the default) it makes this side deliver what is queued and close.
+    void setHalfCloseAllowed(bool allowed) { m_halfCloseAllowed = allowed; }
+
+    // Borrowed; outlives the connection. Counted from here on.
+    void setObserver(ConnectionObserver* observer) { m_observer = observer; }
+    void setPeerAddress(const sockaddr* address, socklen_t size);
+
+    // Begins: registers with the loop, does the transport's handshake, tells Conn_EstablishedEvent or
+    // (Conn_ConnectingEvent and) Conn_ConnectEvent. May call back before it returns. Once.
+    void start();
+
+    // Fails a connection that is still Connecting, started or not; nothing otherwise.
+    void failConnecting(std::error_code error);
+
+    // --- Act ---
+
+    // Sends or queues. The view is not needed afterwards. Legal while Connecting, too.
+    SendResult send(std::string_view bytes);
+    SendResult send(const char* text) { return send(std::string_view(text)); }
+    SendResult send(std::string&& bytes);      // takes long ones over instead of copying them
+    SendResult send(SharedBytesPtr_t bytes);   // references them until they are written
+    SendResult sendFile(SharedFilePtr_t file, off_t offset, size_t size);  // exactly `size` bytes
+
+    // Writes what is gathered now. False: something is left in the queue, or the connection is closed.
+    bool flush();
+
+    // Delivers what is queued, then closes; closes anyway `after` this time. From now on input is
+    // dropped and sends are refused. Await: also ends our direction (FIN) and waits for the peer's end,
+    // so that input still under way does not make the kernel reset what was delivered.
+    enum class PeerEnd : uint8_t { Ignore, Await };
+    void shutDown(std::chrono::milliseconds after = kDefaultShutDownTime, PeerEnd peerEnd = PeerEnd::Ignore);
+
+    // Half-close: delivers what is queued, then ends our direction; input goes on. Sends are refused.
+    void shutDownWrite();
+
+    // Closes now; what is queued is lost. Conn_CloseEvent follows after this call.
+    void close();
+
+    // No Conn_ReadEvent while paused; TCP slows the peer. The peer's end is noticed after resuming.
+    void pauseReading();
+    void resumeReading();
+
+    // --- Observe ---
+
+    IOLoop* loop() const { return m_loop; }
+    ConnState state() const { return m_state; }
+    bool isConnected() const { return m_state == ConnState::Connected; }
+    bool isReadingPaused() const { return m_readPaused; }
+    size_t queuedBytes() const { return m_queue ? m_queue->bytes() : 0; }
+    size_t maxQueuedBytes() const { return m_maxQueuedBytes; }
+    TimePoint lastActivity() const { return m_lastActivity; }  // bytes moved, either way
+    Address localAddress() const;                              // a system call
+    Address peerAddress() const;                               // "unix:" for Unix-domain peers
+    const Transport* transport() const { return m_transport.get(); }
+    int fd() const { return m_socket.get(); }  // -1 once closed
+
+    // --- IOHandler, for the loop ---
+
+    void handleEvents(uint32_t events) override;
+    void handleDeferred() override;
+    void handleLoopExit() override;
+
+private:
+    struct Dispatch;
+
+    // Events that are due but not told yet; bits of m_pending.
+    enum : uint8_t { kWriteCompletePending = 1, kErrorPending = 2, kClosePending = 4 };
+
+    void proceedConnecting(uint32_t events);
+    void proceedHandshake(const ConnectionPtr_t& self);
+    void readSome(const ConnectionPtr_t& self);
+    void endInput(const ConnectionPtr_t& self);
+    void discardInput();
+    void handleError(const ConnectionPtr_t& self);
+
+    bool canSend() const;
+    SendQueue& queue();
+    void releaseQueue();
+    SendResult afterQueueing();
+    void writeQueue();
+    void writeFailed(const IoResult& result);
+    void proceedWriting();
+    void proceedEnding();
+    void fail(std::error_code error);
+    void closeNow();
+
+    bool mayRead() const;
+    uint32_t wantedEvents() const;
+    void updateInterest();
+    void advance();
+    void settle(const ConnectionPtr_t& self);
+    void deferSettling();
+    void tellPending(const ConnectionPtr_t& self);
+    void emit(const ConnectionPtr_t& self, ConnEvent event, const void* context = nullptr) noexcept;
+
+    IOLoop* m_loop;
+    ConnEventCallback_t m_callback;
+    TransportPtr_t m_transport;
+    std::unique_ptr<SendQueue> m_queue;  // only while there is something to write
+    ConnectionObserver* m_observer = nullptr;
+    TimePoint m_lastActivity;
+    size_t m_maxQueuedBytes = kDefaultMaxQueuedBytes;
+    std::error_code m_error{};  // for Conn_ErrorEvent
+    TimerId m_shutDownTimer{};
+    uint32_t m_shutDownMillis = 0;
+    FileDescriptor m_socket;
+    std::array<char, 28> m_peer{};  // a sockaddr_in or sockaddr_in6; a Unix peer needs none
+
+    ConnState m_state = ConnState::Connecting;
+    uint8_t m_interest = 0;  // what the loop watches: TNET_* bits
+    uint8_t m_pending = 0;
+    Origin m_origin;
+
+    bool m_registered : 1 = false;
+    bool m_handshaking : 1 = false;       // Connecting, but past connect(2)
+    bool m_dispatching : 1 = false;       // one of our events is on the stack: sends are gathered
+    bool m_deferred : 1 = false;          // in the loop's list
+    bool m_readPaused : 1 = false;
+    bool m_halfCloseAllowed : 1 = false;
+    bool m_inputEnded : 1 = false;        // the peer ended its direction
+    bool m_awaitPeerEnd : 1 = false;      // Disconnecting: close only then
+    bool m_writeEndWanted : 1 = false;    // end our direction once the queue is empty
+    bool m_writeEnded : 1 = false;
+    bool m_writeBlocked : 1 = false;      // the kernel is full
+    bool m_readWantsWrite : 1 = false;    // TLS: the last read waits for a writable socket
+    bool m_writeWantsRead : 1 = false;    // TLS: the last write waits for a readable socket
+};
+
+}  // namespace tnet

@@ -1,0 +1,52 @@
+#include "tnet/connector.h"
+
+#include <cerrno>
+#include <utility>
+
+namespace tnet {
+namespace {
+
+struct Attempt {
+    FileDescriptor socket;
+    std::error_code error;  // set: failed at once
+    Connection::Origin origin = Connection::Origin::Connecting;
+};
+
+Attempt beginConnect(const Address& address) {
+    auto socket = openSocket(address.family());
+    if (!socket) return {FileDescriptor(), socket.error().code};
+    if (!address.isUnix()) setNoDelay(socket->get(), true);
+    if (::connect(socket->get(), address.data(), address.size()) == 0) {
+        return {std::move(*socket), {}, Connection::Origin::Connected};
+    }
+    if (errno == EINPROGRESS) return {std::move(*socket), {}};
+    return {std::move(*socket), std::error_code(errno, std::generic_category())};
+}
+
+}  // namespace
+
+Connector::Connector(IOLoop* loop, Settings settings) : m_loop(loop), m_settings(std::move(settings)) {}
+
+ConnectionPtr_t Connector::connect(const Address& address, ConnEventCallback_t callback) {
+    Attempt attempt = beginConnect(address);
+    const auto connection =
+        std::make_shared<Connection>(m_loop, std::move(attempt.socket), m_settings.transport(), attempt.origin);
+    connection->setPeerAddress(address.data(), address.size());
+    connection->setEventCallback(std::move(callback));
+    m_loop->addCallback([connection, error = attempt.error] {
+        if (error) {
+            connection->failConnecting(error);
+        } else {
+            connection->start();
+        }
+    });
+    if (m_settings.timeout > std::chrono::milliseconds::zero()) {
+        m_loop->runAfter(m_settings.timeout, [weak = WeakConnectionPtr_t(connection)] {
+            const ConnectionPtr_t late = weak.lock();
+            if (late) late->failConnecting(std::make_error_code(std::errc::timed_out));
+        });
+    }
+    return connection;
+}
+
+}  // namespace tnet

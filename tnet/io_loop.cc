@@ -1,0 +1,216 @@
+#include "tnet/io_loop.h"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+namespace tnet {
+namespace {
+
+constexpr uint64_t kTasksTag = ~uint64_t{0};
+
+uint64_t makeTag(int fd, uint32_t generation) {
+    return (uint64_t{generation} << 32U) | static_cast<uint32_t>(fd);
+}
+
+class FunctionHandler final : public IOHandler {
+public:
+    explicit FunctionHandler(IOCallback_t callback) : m_callback(std::move(callback)) {}
+    void handleEvents(uint32_t events) override { m_callback(events); }
+
+private:
+    IOCallback_t m_callback;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<IOLoop>> IOLoop::create(const Clock& clock) {
+    auto poller = Poller::create();
+    if (!poller) return poller.error();
+    auto notifier = Notifier::create();
+    if (!notifier) return notifier.error();
+    auto tasks = std::make_shared<TaskQueue>(std::move(*notifier));
+    if (const auto error = poller->add(tasks->fd(), TNET_READ, kTasksTag)) return makeError(error, "epoll_ctl");
+    return std::unique_ptr<IOLoop>(new IOLoop(clock, std::move(*poller), std::move(tasks)));
+}
+
+IOLoop::IOLoop(const Clock& clock, Poller poller, TaskQueuePtr_t tasks)
+    : m_clock(clock),
+      m_poller(std::move(poller)),
+      m_tasks(std::move(tasks)),
+      m_now(clock.now()),
+      m_readBuffer(new char[kReadBufferBytes]) {}
+
+IOLoop::~IOLoop() {
+    assert(!m_inRound && "a loop cannot be destroyed from its own callback");
+    m_thread.store(std::this_thread::get_id(), std::memory_order_relaxed);
+    // Exit handlers may close or even open connections; each descriptor is visited once.
+    for (size_t fd = 0; fd < m_slots.size(); ++fd) {
+        const IOHandlerPtr_t handler = m_slots[fd].handler;
+        if (!handler) continue;
+        handler->handleLoopExit();
+        if (m_slots[fd].handler) removeHandler(static_cast<int>(fd));
+    }
+    m_tasks->close();
+    m_localTasks.clear();
+    // What is released may own what closes, and so retires, more.
+    while (hasLooseEnds()) {
+        runDeferred();
+        releaseRetired();
+    }
+}
+
+void IOLoop::start() {
+    while (!m_stopRequested.load(std::memory_order_acquire)) runOnce(Duration(-1));
+    m_stopRequested.store(false, std::memory_order_release);
+}
+
+void IOLoop::stop() {
+    m_stopRequested.store(true, std::memory_order_release);
+    m_tasks->wake();
+}
+
+void IOLoop::runOnce(Duration maxWait) {
+    assert(!m_inRound && "a loop cannot be run from its own callback");
+    m_thread.store(std::this_thread::get_id(), std::memory_order_relaxed);
+    m_inRound = true;
+    const size_t ready = m_poller.wait(timeUntilNextWork(maxWait));
+    m_now = m_clock.now();
+    dispatch(ready);
+    if (!m_timers.empty()) m_timers.run(m_now);
+    runTasks();
+    runDeferred();
+    releaseRetired();
+    m_inRound = false;
+}
+
+Duration IOLoop::timeUntilNextWork(Duration maxWait) const {
+    if (!m_localTasks.empty() || hasLooseEnds()) return Duration::zero();
+    const auto earliest = m_timers.earliest();
+    if (!earliest) return maxWait;
+    const Duration untilTimer = std::max(*earliest - m_clock.now(), Duration::zero());
+    return maxWait < Duration::zero() ? untilTimer : std::min(untilTimer, maxWait);
+}
+
+void IOLoop::dispatch(size_t readyCount) {
+    for (size_t i = 0; i < readyCount; ++i) {
+        const Poller::Ready ready = m_poller.ready(i);
+        if (ready.tag == kTasksTag) {
+            m_tasksReady = true;
+            continue;
+        }
+        const auto fd = static_cast<uint32_t>(ready.tag);
+        const Slot& slot = m_slots[fd];
+        if (!slot.handler || slot.generation != static_cast<uint32_t>(ready.tag >> 32U)) continue;
+        // The handler outlives this call even if it removes itself: removal retires, it does not destroy.
+        slot.handler->handleEvents(ready.events);
+    }
+}
+
+// Only what is there now: a task that posts a task must not starve the descriptors.
+void IOLoop::runTasks() {
+    if (!m_localTasks.empty()) {
+        m_runningTasks.swap(m_localTasks);
+        runTaskBatch();
+    }
+    if (std::exchange(m_tasksReady, false)) {
+        m_tasks->takeAll(m_runningTasks);
+        runTaskBatch();
+    }
+}
+
+void IOLoop::runTaskBatch() {
+    for (Callback_t& task : m_runningTasks) {
+        task();
+        task = nullptr;  // what it owns goes before the next one runs
+    }
+    m_runningTasks.clear();
+}
+
+void IOLoop::runDeferred() {
+    m_runningDeferred.swap(m_deferred);
+    for (const IOHandlerPtr_t& handler : m_runningDeferred) handler->handleDeferred();
+    m_runningDeferred.clear();
+}
+
+bool IOLoop::hasLooseEnds() const {
+    return !m_deferred.empty() || !m_retiredHandlers.empty() || !m_retiredCallbacks.empty();
+}
+
+// Destructors may call back into the loop and retire more, which the next round releases.
+void IOLoop::releaseRetired() {
+    if (!m_retiredCallbacks.empty()) {
+        const auto callbacks = std::exchange(m_retiredCallbacks, {});
+    }
+    if (!m_retiredHandlers.empty()) {
+        const auto handlers = std::exchange(m_retiredHandlers, {});
+    }
+}
+
+std::error_code IOLoop::addHandler(int fd, uint32_t events, IOHandlerPtr_t handler) {
+    assert(isInLoopThread() && "handlers belong to the loop's thread");
+    assert(fd >= 0 && handler);
+    const auto index = static_cast<size_t>(fd);
+    if (index >= m_slots.size()) m_slots.resize(index + 1);
+    Slot& slot = m_slots[index];
+    if (slot.handler) return std::make_error_code(std::errc::file_exists);
+    slot.generation = ++m_generation;
+    if (const auto error = m_poller.add(fd, events, makeTag(fd, slot.generation))) return error;
+    slot.handler = std::move(handler);
+    return {};
+}
+
+std::error_code IOLoop::addHandler(int fd, uint32_t events, IOCallback_t callback) {
+    return addHandler(fd, events, std::make_shared<FunctionHandler>(std::move(callback)));
+}
+
+std::error_code IOLoop::updateHandler(int fd, uint32_t events) {
+    assert(isInLoopThread() && "handlers belong to the loop's thread");
+    const auto index = static_cast<size_t>(fd);
+    assert(index < m_slots.size() && m_slots[index].handler && "updateHandler of a descriptor without handler");
+    return m_poller.modify(fd, events, makeTag(fd, m_slots[index].generation));
+}
+
+void IOLoop::removeHandler(int fd, Removal removal) {
+    assert(isInLoopThread() && "handlers belong to the loop's thread");
+    const auto index = static_cast<size_t>(fd);
+    if (index >= m_slots.size() || !m_slots[index].handler) return;
+    if (removal == Removal::DescriptorStays) m_poller.remove(fd);
+    m_retiredHandlers.push_back(std::move(m_slots[index].handler));
+    m_slots[index].handler.reset();
+}
+
+void IOLoop::addCallback(Callback_t task) {
+    if (m_thread.load(std::memory_order_relaxed) == std::this_thread::get_id()) {
+        m_localTasks.push_back(std::move(task));
+    } else {
+        m_tasks->post(std::move(task));
+    }
+}
+
+TimerId IOLoop::runAfter(Duration delay, Callback_t callback) {
+    assert(isInLoopThread() && "timers belong to the loop's thread");
+    return m_timers.add(m_clock.now() + delay, std::move(callback));
+}
+
+TimerId IOLoop::runEvery(Duration interval, Callback_t callback) {
+    assert(isInLoopThread() && "timers belong to the loop's thread");
+    return m_timers.add(m_clock.now() + interval, std::move(callback), interval);
+}
+
+bool IOLoop::cancel(TimerId timer) {
+    assert(isInLoopThread() && "timers belong to the loop's thread");
+    return m_timers.cancel(timer);
+}
+
+bool IOLoop::isInLoopThread() const {
+    const auto owner = m_thread.load(std::memory_order_relaxed);
+    return owner == std::thread::id() || owner == std::this_thread::get_id();
+}
+
+std::unique_ptr<SendQueue> IOLoop::takeSendQueue() {
+    if (m_spareQueue) return std::move(m_spareQueue);
+    return std::make_unique<SendQueue>();
+}
+
+}  // namespace tnet

@@ -1,0 +1,292 @@
+#include "tnet/tcp_server.h"
+
+#include <fcntl.h>
+
+#include <cassert>
+#include <cerrno>
+#include <future>
+#include <thread>
+#include <utility>
+
+#include "tnet/acceptor.h"
+
+namespace tnet {
+namespace {
+
+// The service of a server that was given one callback for all.
+class CallbackService final : public TcpService {
+public:
+    explicit CallbackService(ConnEventCallback_t callback) : m_callback(std::move(callback)) {}
+    void onConnection(const ConnectionPtr_t& connection) override { connection->setEventCallback(m_callback); }
+
+private:
+    ConnEventCallback_t m_callback;
+};
+
+}  // namespace
+
+// One loop: its acceptors, its checker, its service, its thread.
+class TcpServer::Worker final : public ConnectionObserver {
+public:
+    Worker(TcpServer& server, std::unique_ptr<IOLoop> own)
+        : m_server(server), m_ownLoop(std::move(own)), m_loop(m_ownLoop.get()), m_tasks(m_loop->tasks()) {}
+    Worker(TcpServer& server, IOLoop* borrowed) : m_server(server), m_loop(borrowed), m_tasks(borrowed->tasks()) {}
+
+    IOLoop* loop() const { return m_loop; }
+    TaskQueue& tasks() const { return *m_tasks; }  // also when the loop is gone
+
+    void addListener(FileDescriptor socket, TransportFactory_t transport) {
+        m_listeners.push_back({std::move(socket), std::move(transport)});
+    }
+
+    Status open() {
+        auto checker = ConnChecker::create(m_loop, m_server.m_settings.checker);
+        if (!checker) return checker.error();
+        m_checker = std::move(*checker);
+        return Done{};
+    }
+
+    // On the loop's thread: from here on connections come in.
+    Status serve() {
+        m_service = m_server.m_serviceFactory(m_loop);
+        for (Listener& listener : m_listeners) {
+            auto acceptor = Acceptor::create(
+                m_loop, std::move(listener.socket),
+                [this, transport = listener.transport](FileDescriptor socket, const sockaddr* peer, socklen_t size) {
+                    accepted(transport, std::move(socket), peer, size);
+                });
+            if (!acceptor) return acceptor.error();
+            m_acceptors.push_back(std::move(*acceptor));
+        }
+        return Done{};
+    }
+
+    // Returns when it serves, or cannot.
+    Status startThread() {
+        std::promise<Status> outcome;
+        m_thread = std::thread([this, &outcome] {
+            outcome.set_value(serve());
+            m_loop->start();
+            closeAll();
+        });
+        return outcome.get_future().get();
+    }
+
+    void drain() {
+        for (const auto& acceptor : m_acceptors) acceptor->acceptPending();
+        m_acceptors.clear();
+        m_service->onDrain(*m_checker);
+    }
+
+    void stop() {
+        if (!m_ownLoop) return closeAll();
+        m_loop->stop();
+        if (m_thread.joinable()) m_thread.join();
+        m_ownLoop.reset();
+    }
+
+    void setAccepting(bool accepting) {
+        for (const auto& acceptor : m_acceptors) accepting ? acceptor->resume() : acceptor->pause();
+    }
+
+    void onConnectionClosed() override {
+        --m_open;
+        m_server.connectionClosed();
+    }
+
+private:
+    struct Listener {
+        FileDescriptor socket;  // until serve()
+        TransportFactory_t transport;
+    };
+
+    void accepted(const TransportFactory_t& transport, FileDescriptor socket, const sockaddr* peer, socklen_t size) {
+        const auto connection =
+            std::make_shared<Connection>(m_loop, std::move(socket), transport(), Connection::Origin::Accepted);
+        connection->setPeerAddress(peer, size);
+        connection->setMaxQueuedBytes(m_server.m_settings.maxQueuedBytes);
+        connection->setObserver(this);
+        ++m_open;
+        m_server.m_connections.fetch_add(1);
+        m_service->onConnection(connection);
+        m_checker->add(connection);
+        connection->start();
+        if (!m_server.isFull()) return;
+        setAccepting(false);
+        m_server.m_acceptingPaused.store(true);
+        if (!m_server.isFull()) m_server.resumeAccepting();  // one closed in between
+    }
+
+    // On the loop's thread, outside its rounds: ends everything, in the order of dependence.
+    void closeAll() {
+        m_acceptors.clear();
+        if (m_checker) m_checker->forEach([](const ConnectionPtr_t& connection) { connection->close(); });
+        while (m_open > 0) m_loop->runOnce(Duration::zero());  // Conn_CloseEvents come from the top of the loop
+        m_service.reset();
+        m_checker.reset();
+    }
+
+    TcpServer& m_server;
+    std::unique_ptr<IOLoop> m_ownLoop;
+    IOLoop* m_loop;
+    TaskQueuePtr_t m_tasks;
+    std::vector<Listener> m_listeners;
+    std::unique_ptr<ConnChecker> m_checker;
+    std::unique_ptr<TcpService> m_service;
+    std::vector<std::unique_ptr<Acceptor>> m_acceptors;
+    size_t m_open = 0;
+    std::thread m_thread;
+};
+
+TcpServer::TcpServer(const Settings& settings) : m_settings(settings) {}
+
+TcpServer::~TcpServer() {
+    stop();
+}
+
+void TcpServer::setEventCallback(ConnEventCallback_t callback) {
+    setServiceFactory([callback = std::move(callback)](IOLoop*) { return std::make_unique<CallbackService>(callback); });
+}
+
+void TcpServer::setServiceFactory(ServiceFactory_t factory) {
+    assert(m_workers.empty() && "before start");
+    m_serviceFactory = std::move(factory);
+}
+
+Result<Address> TcpServer::listen(const Address& address, TransportFactory_t transport) {
+    assert(m_workers.empty() && "before start");
+    ListenOptions options;
+    options.backlog = m_settings.backlog;
+    options.reusePort = !address.isUnix();
+    auto socket = listenOn(address, options);
+    if (!socket) return socket.error();
+    const Address bound = localAddress(socket->get());
+    m_listeners.push_back({std::move(*socket), bound, std::move(transport)});
+    return bound;
+}
+
+Status TcpServer::start(size_t threads) {
+    assert(m_workers.empty() && threads > 0);
+    for (size_t i = 0; i < threads; ++i) {
+        auto loop = IOLoop::create(*m_settings.clock);
+        if (!loop) return loop.error();
+        m_workers.push_back(std::make_shared<Worker>(*this, std::move(*loop)));
+    }
+    if (const Status opened = openWorkers(); !opened) {
+        m_workers.clear();
+        return opened;
+    }
+    for (const auto& worker : m_workers) {
+        if (const Status started = worker->startThread(); !started) {
+            stop();
+            return started;
+        }
+    }
+    return Done{};
+}
+
+Status TcpServer::attach(IOLoop* loop) {
+    assert(m_workers.empty());
+    m_workers.push_back(std::make_shared<Worker>(*this, loop));
+    if (const Status opened = openWorkers(); !opened) return opened;
+    return m_workers.front()->serve();
+}
+
+// Every worker gets a socket for each listener: the first worker the one that was bound, the others
+// one that joins its group, or, since Unix sockets know no groups, the same one again.
+Status TcpServer::openWorkers() {
+    for (Listener& listener : m_listeners) {
+        for (size_t i = m_workers.size(); i-- > 1;) {
+            auto socket = siblingOf(listener);
+            if (!socket) return socket.error();
+            m_workers[i]->addListener(std::move(*socket), listener.transport);
+        }
+        m_workers.front()->addListener(std::move(listener.socket), listener.transport);
+    }
+    for (const auto& worker : m_workers) {
+        if (const Status opened = worker->open(); !opened) return opened;
+    }
+    return Done{};
+}
+
+Result<FileDescriptor> TcpServer::siblingOf(const Listener& listener) const {
+    if (!listener.address.isUnix()) {
+        ListenOptions options;
+        options.backlog = m_settings.backlog;
+        options.joinGroup = true;
+        return listenOn(listener.address, options);
+    }
+    FileDescriptor copy(::fcntl(listener.socket.get(), F_DUPFD_CLOEXEC, 0));
+    if (!copy.valid()) return makeErrnoError(errno, "listen " + listener.address.toString());
+    return copy;
+}
+
+void TcpServer::beginDrain() {
+    m_undrained.store(m_workers.size());
+    forEachWorker([this](Worker& worker) {
+        worker.drain();
+        m_undrained.fetch_sub(1);
+        signalIfAllClosed();
+    });
+}
+
+size_t TcpServer::drain(std::chrono::milliseconds deadline) {
+    if (m_workers.empty()) return 0;
+    beginDrain();
+    size_t forced = 0;
+    {
+        std::unique_lock lock(m_mutex);
+        m_allClosed.wait_for(lock, deadline, [this] { return isAllClosed(); });
+        forced = connections();
+    }
+    stop();
+    return forced;
+}
+
+void TcpServer::stop() {
+    for (const auto& worker : m_workers) worker->stop();
+    m_workers.clear();
+    m_listeners.clear();
+}
+
+std::vector<IOLoop*> TcpServer::loops() const {
+    std::vector<IOLoop*> loops;
+    for (const auto& worker : m_workers) loops.push_back(worker->loop());
+    return loops;
+}
+
+// Runs `act` on the thread of each worker's loop, unless the worker is gone by then.
+void TcpServer::forEachWorker(const std::function<void(Worker&)>& act) {
+    for (const auto& worker : m_workers) {
+        worker->tasks().post([act, weak = std::weak_ptr<Worker>(worker)] {
+            if (const auto alive = weak.lock()) act(*alive);
+        });
+    }
+}
+
+void TcpServer::connectionClosed() {
+    m_connections.fetch_sub(1);
+    if (m_acceptingPaused.load() && !isFull()) resumeAccepting();
+    signalIfAllClosed();
+}
+
+bool TcpServer::isFull() const {
+    return m_connections.load() >= m_settings.maxConnections;
+}
+
+void TcpServer::resumeAccepting() {
+    if (!m_acceptingPaused.exchange(false)) return;
+    forEachWorker([](Worker& worker) { worker.setAccepting(true); });
+}
+
+bool TcpServer::isAllClosed() const {
+    return m_undrained.load() == 0 && m_connections.load() == 0;
+}
+
+void TcpServer::signalIfAllClosed() {
+    if (m_undrained.load() != 0 || m_connections.load() != 0) return;
+    const std::lock_guard lock(m_mutex);  // not between the waiter's check and its wait
+    m_allClosed.notify_all();
+}
+
+}  // namespace tnet

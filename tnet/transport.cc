@@ -1,0 +1,84 @@
+#include "tnet/transport.h"
+
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+
+namespace tnet {
+namespace {
+
+IoResult failed(int error) {
+    return {IoStatus::Failed, 0, std::error_code(error, std::generic_category())};
+}
+
+IoResult ok(ssize_t bytes) {
+    return {IoStatus::Ok, static_cast<size_t>(bytes), {}};
+}
+
+bool wouldBlock(int error) {
+    return error == EAGAIN || error == EWOULDBLOCK;
+}
+
+class PlainTransport final : public Transport {
+public:
+    IoResult handshake(int) override { return {}; }
+
+    IoResult read(int fd, char* into, size_t size) override {
+        for (;;) {
+            const ssize_t n = ::recv(fd, into, size, 0);
+            if (n > 0) return ok(n);
+            if (n == 0) return {IoStatus::End, 0, {}};
+            if (wouldBlock(errno)) return {IoStatus::WantRead, 0, {}};
+            if (errno != EINTR) return failed(errno);
+        }
+    }
+
+    // send and sendmsg rather than write and writev: MSG_NOSIGNAL makes a vanished peer an error here,
+    // not a SIGPIPE for the process, whether or not the program ignores that signal.
+    IoResult write(int fd, const iovec* pieces, int count) override {
+        for (;;) {
+            const ssize_t n = count == 1 ? ::send(fd, pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL)
+                                         : sendMany(fd, pieces, count);
+            if (n >= 0) return ok(n);
+            if (wouldBlock(errno)) return {IoStatus::WantWrite, 0, {}};
+            if (errno != EINTR) return failed(errno);
+        }
+    }
+
+    IoResult sendFile(int fd, int file, off_t offset, size_t size) override {
+        for (;;) {
+            const ssize_t n = ::sendfile(fd, file, &offset, size);
+            if (n > 0) return ok(n);
+            if (n == 0) return failed(EIO);  // shorter than promised: the length already went out
+            if (wouldBlock(errno)) return {IoStatus::WantWrite, 0, {}};
+            if (errno != EINTR) return failed(errno);
+        }
+    }
+
+    IoResult endWrite(int fd) override {
+        if (::shutdown(fd, SHUT_WR) == 0) return {};
+        return failed(errno);
+    }
+
+    bool hasPendingInput() const override { return false; }
+    bool wantsGracefulEnd() const override { return false; }
+    void release() noexcept override {}
+
+private:
+    static ssize_t sendMany(int fd, const iovec* pieces, int count) {
+        msghdr message{};
+        message.msg_iov = const_cast<iovec*>(pieces);  // sendmsg does not write through it
+        message.msg_iovlen = static_cast<size_t>(count);
+        return ::sendmsg(fd, &message, MSG_NOSIGNAL);
+    }
+};
+
+}  // namespace
+
+TransportPtr_t plainTransport() {
+    static PlainTransport instance;
+    return TransportPtr_t(&instance);
+}
+
+}  // namespace tnet
