@@ -7,7 +7,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
-#include <boost/beast/version.hpp>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -114,9 +114,9 @@ int main(int argc, char** argv) {
     }
     const int port = isPortGiven ? std::atoi(argv[2]) : 0;
     asio::io_context context(1);
-    const Listener listener(context, static_cast<unsigned short>(port));
     asio::signal_set signals(context, SIGINT, SIGTERM);
     signals.async_wait([&context](ErrorCode, int) { context.stop(); });
+    const Listener listener(context, static_cast<unsigned short>(port));
     context.run();
     return 0;
 }

@@ -13,7 +13,6 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -27,19 +26,22 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "bench/http_answer.h"
+
 namespace {
+
+using tnet::Answer;
+using tnet::checkAnswer;
+using tnet::Verdict;
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::string_view kBody = "Hello, World!";
 constexpr size_t kOpeningAtOnce = 64;    // idle: below any server's backlog
 constexpr uint32_t kSourceAddresses = 8;
-constexpr size_t kMaxHeadBytes = 8192;
 constexpr size_t kMaxPipeline = 256;    // the requests of one send must fit the socket
 constexpr std::chrono::seconds kPatience{10};
 
@@ -63,47 +65,6 @@ struct Options {
     uint64_t requests = 0;    // 0: until the time is up
     uint64_t seconds = 0;     // 0: until the requests are done
 };
-
-enum class Verdict { Complete, Incomplete, Wrong };
-
-struct Answer {
-    Verdict verdict = Verdict::Incomplete;
-    size_t bytes = 0;    // what the answer takes of the input, once complete
-};
-
-std::optional<size_t> contentLength(std::string_view head) {
-    constexpr std::string_view kName = "\r\nContent-Length:";
-    for (size_t at = head.find("\r\n"); at != std::string_view::npos; at = head.find("\r\n", at + 2)) {
-        std::string_view field = head.substr(at);
-        if (field.size() <= kName.size() ||
-            strncasecmp(field.data(), kName.data(), kName.size()) != 0) {
-            continue;
-        }
-        field.remove_prefix(kName.size());
-        field.remove_prefix(std::min(field.find_first_not_of(' '), field.size()));
-        size_t length = 0;
-        const auto result = std::from_chars(field.data(), field.data() + field.size(), length);
-        return result.ec == std::errc() ? std::optional<size_t>(length) : std::nullopt;
-    }
-    return std::nullopt;
-}
-
-// Looks at the first answer in `input`.
-Answer checkAnswer(std::string_view input) {
-    const size_t headEnd = input.find("\r\n\r\n");
-    if (headEnd == std::string_view::npos) {
-        return {input.size() > kMaxHeadBytes ? Verdict::Wrong : Verdict::Incomplete};
-    }
-    const std::string_view head = input.substr(0, headEnd);
-    if (!head.starts_with("HTTP/1.1 200 ") || contentLength(head) != kBody.size()) {
-        return {Verdict::Wrong};
-    }
-    const std::string_view body = input.substr(headEnd + 4, kBody.size());
-    if (body.size() < kBody.size()) {
-        return {Verdict::Incomplete};
-    }
-    return {body == kBody ? Verdict::Complete : Verdict::Wrong, headEnd + 4 + kBody.size()};
-}
 
 struct Connection {
     int fd = -1;

@@ -29,8 +29,8 @@ public:
 
     // The forms above, strictly: the port is 0 to 65535 in decimal without sign or leading zeros,
     // IPv6 stands in brackets, a Unix path has 1 to 107 bytes (an abstract name likewise).
-    // Errors: invalid_argument; no_such_device for an interface that does not exist. The message
-    // quotes `text`.
+    // Errors: invalid_argument; no_such_device for an interface name that does not exist. The
+    // message quotes `text`.
     static Result<Address> parse(std::string_view text);
 
     // A copy of what the system filled in. A family not named above, or a length too short for its

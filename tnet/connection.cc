@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cstring>
 #include <utility>
 
 namespace tnet {
@@ -46,10 +45,6 @@ void Connection::setEventCallback(ConnEventCallback_t callback) {
     m_callback.swap(callback);
     // The old one may be what is running now.
     if (m_dispatching && callback) m_loop->retire(std::move(callback));
-}
-
-void Connection::setPeerAddress(const sockaddr* address, socklen_t size) {
-    std::memcpy(m_peer.data(), address, std::min<size_t>(size, m_peer.size()));
 }
 
 void Connection::start() {
@@ -376,6 +371,15 @@ void Connection::resumeReading() {
     if (!m_dispatching) updateInterest();
 }
 
+void Connection::redeliver(std::string_view bytes) {
+    assert(m_loop->isInLoopThread());
+    if (m_state != ConnState::Connected) return;
+    const StackBuffer buffer(bytes.data(), bytes.size());
+    if (m_dispatching) return emit(shared_from_this(), Conn_ReadEvent, &buffer);
+    const Dispatch dispatch(*this);
+    emit(dispatch.self, Conn_ReadEvent, &buffer);
+}
+
 // --- Telling ---
 
 uint32_t Connection::wantedEvents() const {
@@ -449,16 +453,6 @@ void Connection::emit(const ConnectionPtr_t& self, ConnEvent event, const void* 
 
 Address Connection::localAddress() const {
     return tnet::localAddress(m_socket.get());
-}
-
-Address Connection::peerAddress() const {
-    sockaddr_storage storage{};
-    std::memcpy(&storage, m_peer.data(), m_peer.size());
-    socklen_t size = sizeof(sa_family_t);
-    if (storage.ss_family == AF_INET) size = sizeof(sockaddr_in);
-    if (storage.ss_family == AF_INET6) size = sizeof(sockaddr_in6);
-    if (size == sizeof(sa_family_t)) storage.ss_family = AF_UNIX;
-    return Address::fromSockaddr(reinterpret_cast<const sockaddr*>(&storage), size);
 }
 
 }  // namespace tnet

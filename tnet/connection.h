@@ -18,9 +18,6 @@
 // false, and calls do nothing and say so.
 #pragma once
 
-#include <sys/socket.h>
-
-#include <array>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -30,6 +27,7 @@
 #include "tnet/address.h"
 #include "tnet/io_handler.h"
 #include "tnet/io_loop.h"
+#include "tnet/peer_address.h"
 #include "tnet/send_queue.h"
 #include "tnet/stack_buffer.h"
 #include "tnet/transport.h"
@@ -85,7 +83,7 @@ public:
 
     // Borrowed; outlives the connection. Counted from here on.
     void setObserver(ConnectionObserver* observer) { m_observer = observer; }
-    void setPeerAddress(const sockaddr* address, socklen_t size);
+    void setPeer(const PeerAddress& peer) { m_peer = peer; }
 
     // Begins: registers with the loop, does the transport's handshake, tells Conn_EstablishedEvent or
     // (Conn_ConnectingEvent and) Conn_ConnectEvent. May call back before it returns. Once.
@@ -122,6 +120,10 @@ public:
     void pauseReading();
     void resumeReading();
 
+    // Hands bytes that an earlier layer read too far to the callback of now, as a Conn_ReadEvent;
+    // calls back before it returns. Nothing if the connection is not Connected.
+    void redeliver(std::string_view bytes);
+
     // --- Observe ---
 
     IOLoop* loop() const { return m_loop; }
@@ -132,7 +134,7 @@ public:
     size_t maxQueuedBytes() const { return m_maxQueuedBytes; }
     TimePoint lastActivity() const { return m_lastActivity; }  // bytes moved, either way
     Address localAddress() const;                              // a system call
-    Address peerAddress() const;                               // "unix:" for Unix-domain peers
+    const PeerAddress& peer() const { return m_peer; }
     const Transport* transport() const { return m_transport.get(); }
     int fd() const { return m_socket.get(); }  // -1 once closed
 
@@ -186,7 +188,7 @@ private:
     TimerId m_shutDownTimer{};
     uint32_t m_shutDownMillis = 0;
     FileDescriptor m_socket;
-    std::array<char, 28> m_peer{};  // a sockaddr_in or sockaddr_in6; a Unix peer needs none
+    PeerAddress m_peer{};
 
     ConnState m_state = ConnState::Connecting;
     uint8_t m_interest = 0;  // what the loop watches: TNET_* bits

@@ -31,7 +31,7 @@ ConnectionPtr_t Connector::connect(const Address& address, ConnEventCallback_t c
     Attempt attempt = beginConnect(address);
     const auto connection =
         std::make_shared<Connection>(m_loop, std::move(attempt.socket), m_settings.transport(), attempt.origin);
-    connection->setPeerAddress(address.data(), address.size());
+    connection->setPeer(PeerAddress(address.data(), address.size()));
     connection->setEventCallback(std::move(callback));
     m_loop->addCallback([connection, error = attempt.error] {
         if (error) {

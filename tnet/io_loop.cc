@@ -43,7 +43,7 @@ IOLoop::IOLoop(const Clock& clock, Poller poller, TaskQueuePtr_t tasks)
 
 IOLoop::~IOLoop() {
     assert(!m_inRound && "a loop cannot be destroyed from its own callback");
-    m_thread.store(std::this_thread::get_id(), std::memory_order_relaxed);
+    m_tasks->bindToThisThread();
     // Exit handlers may close or even open connections; each descriptor is visited once.
     for (size_t fd = 0; fd < m_slots.size(); ++fd) {
         const IOHandlerPtr_t handler = m_slots[fd].handler;
@@ -72,7 +72,7 @@ void IOLoop::stop() {
 
 void IOLoop::runOnce(Duration maxWait) {
     assert(!m_inRound && "a loop cannot be run from its own callback");
-    m_thread.store(std::this_thread::get_id(), std::memory_order_relaxed);
+    m_tasks->bindToThisThread();
     m_inRound = true;
     const size_t ready = m_poller.wait(timeUntilNextWork(maxWait));
     m_now = m_clock.now();
@@ -181,7 +181,7 @@ void IOLoop::removeHandler(int fd, Removal removal) {
 }
 
 void IOLoop::addCallback(Callback_t task) {
-    if (m_thread.load(std::memory_order_relaxed) == std::this_thread::get_id()) {
+    if (m_tasks->isInLoopThread()) {
         m_localTasks.push_back(std::move(task));
     } else {
         m_tasks->post(std::move(task));
@@ -204,8 +204,7 @@ bool IOLoop::cancel(TimerId timer) {
 }
 
 bool IOLoop::isInLoopThread() const {
-    const auto owner = m_thread.load(std::memory_order_relaxed);
-    return owner == std::thread::id() || owner == std::this_thread::get_id();
+    return !m_tasks->isBound() || m_tasks->isInLoopThread();
 }
 
 std::unique_ptr<SendQueue> IOLoop::takeSendQueue() {

@@ -18,7 +18,6 @@
 #include <chrono>
 #include <deque>
 #include <memory>
-#include <thread>
 #include <vector>
 
 #include "tnet/clock.h"
@@ -139,7 +138,6 @@ private:
     std::unique_ptr<SendQueue> m_spareQueue;
 
     std::atomic<bool> m_stopRequested{false};
-    std::atomic<std::thread::id> m_thread{};  // default: not bound to a thread yet
     bool m_inRound = false;
 };
 

@@ -6,6 +6,8 @@
 
 #include <cassert>
 #include <cerrno>
+#include <cstring>
+#include <string>
 
 namespace tnet {
 
@@ -18,11 +20,12 @@ bool setOption(int fd, int level, int option, bool enabled) {
     return ::setsockopt(fd, level, option, &value, sizeof(value)) == 0;
 }
 
+std::string pathOf(const Address& address) { return address.toString().substr(std::strlen("unix:")); }
+
 // Whether a socket lies at `address` that nobody listens on: left behind by a process that is gone.
 bool isStale(const Address& address) {
-    const sockaddr_un* const local = reinterpret_cast<const sockaddr_un*>(address.data());
     struct stat status {};
-    if (::lstat(local->sun_path, &status) != 0 || !S_ISSOCK(status.st_mode)) return false;
+    if (::lstat(pathOf(address).c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return false;
 
     const Result<FileDescriptor> probe = openSocket(AF_UNIX);
     if (!probe) return false;
@@ -35,8 +38,7 @@ std::error_code bindUnix(int fd, const Address& address) {
     const std::error_code error = lastError();
     if (error != std::errc::address_in_use || address.isAbstract() || !isStale(address)) return error;
 
-    const sockaddr_un* const local = reinterpret_cast<const sockaddr_un*>(address.data());
-    if (::unlink(local->sun_path) != 0 && errno != ENOENT) return lastError();
+    if (::unlink(pathOf(address).c_str()) != 0 && errno != ENOENT) return lastError();
     return ::bind(fd, address.data(), address.size()) == 0 ? std::error_code() : lastError();
 }
 
@@ -104,7 +106,7 @@ std::error_code socketError(int fd) {
     int error = 0;
     socklen_t length = sizeof(error);
     if (::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0) return lastError();
-    return std::error_code(error, std::generic_category());
+    return error == 0 ? std::error_code() : std::error_code(error, std::generic_category());
 }
 
 bool setNoDelay(int fd, bool enabled) { return setOption(fd, IPPROTO_TCP, TCP_NODELAY, enabled); }

@@ -30,6 +30,7 @@ void TaskQueue::close() {
     std::vector<Callback_t> dropped;  // destroyed outside the lock: a task's owner may post again
     const std::lock_guard lock(m_mutex);
     m_closed = true;
+    m_thread.store(std::thread::id(), std::memory_order_relaxed);
     dropped.swap(m_tasks);
 }
 

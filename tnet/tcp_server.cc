@@ -103,7 +103,7 @@ private:
     void accepted(const TransportFactory_t& transport, FileDescriptor socket, const sockaddr* peer, socklen_t size) {
         const auto connection =
             std::make_shared<Connection>(m_loop, std::move(socket), transport(), Connection::Origin::Accepted);
-        connection->setPeerAddress(peer, size);
+        connection->setPeer(PeerAddress(peer, size));
         connection->setMaxQueuedBytes(m_server.m_settings.maxQueuedBytes);
         connection->setObserver(this);
         ++m_open;

@@ -9,7 +9,7 @@ namespace tnet {
 
 namespace {
 
-constexpr uint32_t kArity = 4;  // half the levels of a binary heap; four 16-byte children share a cache line
+constexpr uint32_t kArity = 4;  // half the levels of a binary heap, and a node's children lie side by side
 constexpr size_t kSmallCapacity = 1024;  // arrays up to this size are not worth giving back
 
 uint32_t parentOf(uint32_t position) { return (position - 1) / kArity; }

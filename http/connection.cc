@@ -1,0 +1,544 @@
+#include "http/connection.h"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <charconv>
+#include <exception>
+#include <utility>
+
+#include "tnet/log.h"
+
+namespace tnet {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr size_t kMaxPending = IOLoop::kReadBufferBytes;  // input kept while a handler is at work
+constexpr size_t kCopiedBody = 4 << 10;                   // up to here a body is copied behind its head
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+
+std::optional<uint64_t> announcedLength(const HttpHeaders& headers) {
+    const std::string_view text = headers.get("Content-Length");
+    uint64_t length = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), length);
+    if (text.empty() || error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+    return length;
+}
+
+}  // namespace
+
+void HttpConnection::attach(HttpService& service, const ConnectionPtr_t& connection) {
+    const auto self = std::make_shared<HttpConnection>(service, *connection);
+    connection->setEventCallback([self](const ConnectionPtr_t&, ConnEvent event, const void* context) {
+        self->onEvent(event, context);
+    });
+}
+
+HttpConnection::HttpConnection(HttpService& service, Connection& connection)
+    : m_service(service), m_connection(connection) {}
+
+HttpConnection::~HttpConnection() {
+    // Replaced by whoever took the callback, without an upgrade: the handler's client is gone.
+    if (m_work) onClose();
+}
+
+void HttpConnection::onEvent(ConnEvent event, const void* context) {
+    switch (event) {
+        case Conn_EstablishedEvent:
+            return m_service.addIdle(*this);
+        case Conn_ReadEvent:
+            return onRead(static_cast<const StackBuffer*>(context)->view());
+        case Conn_WriteCompleteEvent:
+            return onWriteComplete();
+        case Conn_CloseEvent:
+            return onClose();
+        case Conn_ConnectEvent:
+        case Conn_ConnectingEvent:
+        case Conn_ErrorEvent:
+            return;
+    }
+}
+
+// --- Input ---
+
+void HttpConnection::onRead(std::string_view bytes) {
+    if (m_ended) return;
+    if (m_work && (!m_work->pending.empty() || !mayParse())) return keepForLater(bytes);
+    process(bytes);
+}
+
+void HttpConnection::process(std::string_view input) {
+    m_processing = true;
+    while (!m_ended && step(input)) {
+    }
+    m_processing = false;
+    if (m_ended || !m_work) return;
+    if (!input.empty()) keepForLater(input);
+    watchDeadline();
+}
+
+// False: this input is used up, or what is left of it must wait.
+bool HttpConnection::step(std::string_view& input) {
+    if (!m_connection.isConnected()) return false;
+    if (m_work && m_work->takeOver) {
+        takeOver(input);
+        return false;
+    }
+    if (!m_work || m_work->input == HttpWork::Input::None) {
+        if (input.empty()) {
+            becomeIdle();
+            return false;
+        }
+        if (!beginRequest()) return false;
+    }
+    if (!mayParse()) return false;
+    switch (m_work->parser.parse(input)) {
+        case HttpParser::Event::NeedMore:
+            return false;
+        case HttpParser::Event::Headers:
+            onHead();
+            return true;
+        case HttpParser::Event::Body:
+            onBodyPiece(m_work->parser.bodyPiece());
+            return true;
+        case HttpParser::Event::Complete:
+            onRequestComplete();
+            return true;
+        case HttpParser::Event::Error:
+            refuse(m_work->parser.errorStatus(), m_work->parser.errorReason());
+            return false;
+    }
+    return false;
+}
+
+bool HttpConnection::mayParse() const {
+    switch (m_work->input) {
+        case HttpWork::Input::None:
+        case HttpWork::Input::Head:
+            return true;
+        case HttpWork::Input::Body:
+            return !m_work->streamsBody || m_work->exchange->wantsBody();
+        case HttpWork::Input::Complete:
+            return false;
+    }
+    return false;
+}
+
+// The client is ahead of the handler: keep a little, then let TCP slow it.
+void HttpConnection::keepForLater(std::string_view input) {
+    m_work->pending.append(input);
+    if (m_work->pending.size() >= kMaxPending) m_connection.pauseReading();
+}
+
+void HttpConnection::scheduleResume() {
+    if (m_processing) return;  // step() looks again
+    m_service.loop().addCallback([weak = weak_from_this()] {
+        if (const auto self = weak.lock()) self->resume();
+    });
+}
+
+void HttpConnection::resume() {
+    if (m_ended || !m_work || m_processing) return;
+    const std::string input = std::exchange(m_work->pending, {});
+    process(input);
+    if (m_ended || waitsForRoom()) return;
+    if (!m_work || m_work->pending.size() < kMaxPending) m_connection.resumeReading();
+}
+
+// Between two requests, with too much queued to begin the next.
+bool HttpConnection::waitsForRoom() const {
+    return m_work && m_work->input == HttpWork::Input::None;
+}
+
+// False: too much is queued already; the request waits until it has drained.
+bool HttpConnection::beginRequest() {
+    if (m_connection.queuedBytes() > m_service.limits().highWaterBytes && !m_connection.flush()) {
+        if (!m_work) m_work = m_service.takeWork();
+        unlink();
+        m_connection.pauseReading();
+        return false;
+    }
+    if (!m_work) m_work = m_service.takeWork();
+    unlink();
+    HttpWork& work = *m_work;
+    if (!work.exchange) work.exchange = std::make_shared<HttpExchange>();
+    work.exchange->open(this, m_service.loop().tasks(), m_service.limits().highWaterBytes);
+    work.exchange->request.m_peer = m_connection.peer();
+    work.parser.begin(&work.exchange->request);
+    work.input = HttpWork::Input::Head;
+    work.began = m_service.loop().now();
+    return true;
+}
+
+// The head of a request with a body is complete.
+void HttpConnection::onHead() {
+    HttpWork& work = *m_work;
+    HttpRequest& request = work.exchange->request;
+    work.input = HttpWork::Input::Body;
+    work.bodyBegan = m_service.loop().now();
+    work.match = m_service.router().match(request);
+    const HttpRoute* const route = work.match->route != nullptr ? work.match->route->get() : nullptr;
+    work.maxBodyBytes = m_service.limits().bodyBytes;
+    if (route != nullptr) work.maxBodyBytes = route->options.maxBodyBytes.value_or(work.maxBodyBytes);
+    if (request.contentLength().value_or(0) > work.maxBodyBytes) return refuse(413, "body too large");
+    // RFC 9110 §10.1.1: who waits for a 100 may be told the end of it at once.
+    if (route == nullptr && request.m_expectContinue) return dispatch();
+    if (route != nullptr && route->options.streamBody) {
+        work.streamsBody = true;
+        return dispatch();
+    }
+    continueIfExpected();
+}
+
+void HttpConnection::continueIfExpected() {
+    HttpRequest& request = m_work->exchange->request;
+    if (!std::exchange(request.m_expectContinue, false)) return;
+    if (request.isHttp11() && m_work->output == HttpWork::Output::Waiting) m_connection.send(kContinue);
+}
+
+void HttpConnection::onBodyPiece(std::string_view piece) {
+    HttpWork& work = *m_work;
+    work.bodyBytes += piece.size();
+    if (work.bodyBytes > work.maxBodyBytes) return refuse(413, "body too large");
+    if (work.streamsBody) {
+        work.handlerBegan = m_service.loop().now();  // it waits for the client, not the client for it
+        const HttpExchangePtr_t alive = work.exchange;
+        alive->deliverBody(piece, false);
+    } else {
+        work.exchange->request.m_body.append(piece);
+    }
+}
+
+void HttpConnection::onRequestComplete() {
+    HttpWork& work = *m_work;
+    work.input = HttpWork::Input::Complete;
+    if (!work.streamsBody) return dispatch();
+    const HttpExchangePtr_t alive = work.exchange;
+    alive->deliverBody({}, true);
+}
+
+// --- Handling ---
+
+void HttpConnection::dispatch() {
+    HttpWork& work = *m_work;
+    const HttpExchangePtr_t& exchange = work.exchange;
+    HttpRequest& request = exchange->request;
+    if (!work.match) work.match = m_service.router().match(request);
+    work.handlerBegan = m_service.loop().now();
+    // Behind a refused path or a CONNECT that nobody took nothing can be told apart safely.
+    const HttpRouter::Match& match = *work.match;
+    work.keepAlive = request.m_keepAlive && match.status != 400 && request.method() != HttpMethod::Connect;
+    if (match.route == nullptr) {
+        HttpResponse response = HttpRouter::answerWithoutRoute(match);
+        if (const HttpRoutePtr_t wrapped = m_service.router().wrapped(response)) {
+            return HttpRouter::run(wrapped, HttpResponder(exchange));
+        }
+        return writeResponse(std::move(response));
+    }
+    const HttpRoute& route = **match.route;
+    if (route.handler && route.chain.empty()) return writeResponse(callHandler(route));
+    HttpRouter::run(*match.route, HttpResponder(exchange));
+}
+
+HttpResponse HttpConnection::callHandler(const HttpRoute& route) const {
+    const HttpRequest& request = m_work->exchange->request;
+    try {
+        return route.handler(request);
+    } catch (const std::exception& error) {
+        logger().error("handler of {} {} threw: {}", methodName(request.method()), request.path(), error.what());
+    } catch (...) {
+        logger().error("handler of {} {} threw something", methodName(request.method()), request.path());
+    }
+    return HttpResponse::error(500);
+}
+
+// The peer sent what it must not, or was too slow: tell it, and close.
+void HttpConnection::refuse(int status, const char* reason) {
+    logger().debug("refused with {}: {}", status, reason);
+    m_work->keepAlive = false;
+    m_work->cutOff = true;
+    if (m_work->output == HttpWork::Output::Streaming) return m_connection.close();  // a head is out already
+    writeResponse(HttpResponse::error(status));
+}
+
+// --- Output ---
+
+ResponseFraming::Connection HttpConnection::connectionField() const {
+    const HttpRequest& request = m_work->exchange->request;
+    if (!m_work->keepAlive) return ResponseFraming::Connection::Close;
+    return request.isHttp11() ? ResponseFraming::Connection::Unsaid : ResponseFraming::Connection::KeepAlive;
+}
+
+void HttpConnection::writeHead(const HttpResponse& head, ResponseFraming framing, std::string_view smallBody) {
+    HttpWork& work = *m_work;
+    // What was not read of the request cannot be told from the next one.
+    if (work.input != HttpWork::Input::Complete || m_service.isDraining()) work.keepAlive = false;
+    work.status = head.status();
+    framing.connection = connectionField();
+    std::string& out = m_service.scratch();
+    appendResponseHead(out, head, framing, m_service.dateLine());
+    out.append(smallBody);
+    m_connection.send(std::string_view(out));
+}
+
+void HttpConnection::writeResponse(HttpResponse response) {
+    HttpWork& work = *m_work;
+    const bool isHead = work.exchange->request.method() == HttpMethod::Head;
+    ResponseFraming framing;
+    framing.length = response.bodySize();
+    if (isHead) framing.length = announcedLength(response.headers()).value_or(framing.length);
+    if (!statusHasBody(response.status())) framing.body = ResponseFraming::Body::None;
+    const bool sendsBody = !isHead && framing.body == ResponseFraming::Body::Length && framing.length > 0;
+    if (sendsBody) work.sentBytes = framing.length;
+    HttpResponse::Body body = response.takeBody();
+    const auto* const text = std::get_if<std::string>(&body);
+    const bool copied = sendsBody && text != nullptr && text->size() <= kCopiedBody;
+    writeHead(response, framing, copied ? std::string_view(*text) : std::string_view());
+    if (sendsBody && !copied) {
+        if (auto* const owned = std::get_if<std::string>(&body)) {
+            m_connection.send(std::move(*owned));
+        } else if (auto* const shared = std::get_if<SharedBytesPtr_t>(&body)) {
+            m_connection.send(std::move(*shared));
+        } else {
+            auto& range = std::get<HttpResponse::FileBody>(body);
+            m_connection.sendFile(std::move(range.file), range.offset, range.size);
+        }
+    }
+    finishRequest();
+}
+
+// The answer is queued whole.
+void HttpConnection::finishRequest() {
+    m_work->output = HttpWork::Output::Complete;
+    m_service.log(*m_work);
+    m_work->exchange->finish(m_work->cutOff);
+    if (!m_work->keepAlive) return endConnection();
+    m_work->reset();
+    // Behind process() its loop goes on; elsewhere the loop of loops does.
+    if (m_processing) return;
+    if (m_work->pending.empty()) return becomeIdle();
+    scheduleResume();
+}
+
+// Delivers what is queued and closes. The peer may still be sending what was refused: a reset would
+// take the answer from it, so its end is awaited (RFC 9112 §9.6).
+void HttpConnection::endConnection() {
+    const bool inputLeft = m_work && (m_work->input != HttpWork::Input::Complete || !m_work->pending.empty());
+    m_ended = true;
+    unlink();
+    if (m_work) m_service.giveBack(std::move(m_work));
+    m_connection.shutDown(Connection::kDefaultShutDownTime,
+                          inputLeft ? Connection::PeerEnd::Await : Connection::PeerEnd::Ignore);
+}
+
+void HttpConnection::becomeIdle() {
+    if (m_work) m_service.giveBack(std::move(m_work));
+    if (m_service.isDraining()) return endConnection();
+    m_service.addIdle(*this);
+    if (!m_processing) m_connection.resumeReading();
+}
+
+void HttpConnection::endIdle() {
+    unlink();
+    m_ended = true;
+    m_connection.shutDown();
+}
+
+void HttpConnection::onWriteComplete() {
+    if (m_ended || !m_work) return;
+    const HttpExchangePtr_t exchange = m_work->exchange;
+    if (waitsForRoom()) return scheduleResume();
+    if (m_work->output != HttpWork::Output::Streaming) return;
+    exchange->setQueued(0);
+    exchange->tellDrained();
+}
+
+void HttpConnection::onClose() {
+    m_ended = true;
+    unlink();
+    if (!m_work) return;
+    const HttpExchangePtr_t exchange = m_work->exchange;
+    if (m_work->input != HttpWork::Input::None) m_service.log(*m_work);
+    m_service.giveBack(std::move(m_work));
+    if (exchange) exchange->finish(true);
+}
+
+// --- What handles ask for (HttpSink) ---
+
+void HttpConnection::sendResponse(HttpExchange&, HttpResponse response) {
+    writeResponse(std::move(response));
+}
+
+void HttpConnection::sendHead(HttpExchange& exchange, HttpResponse head) {
+    HttpWork& work = *m_work;
+    const auto length = announcedLength(head.headers());
+    ResponseFraming framing;
+    if (!statusHasBody(head.status())) {
+        framing.body = ResponseFraming::Body::None;
+    } else if (length) {
+        framing.length = *length;
+    } else if (exchange.request.isHttp11()) {
+        framing.body = ResponseFraming::Body::Chunked;
+    } else {
+        framing.body = ResponseFraming::Body::UntilClose;
+        work.keepAlive = false;
+    }
+    work.output = HttpWork::Output::Streaming;
+    work.lengthLeft = framing.length;
+    writeHead(head, framing, {});
+    work.framing = exchange.request.method() == HttpMethod::Head ? ResponseFraming::Body::None : framing.body;
+    if (!m_processing) watchDeadline();
+}
+
+void HttpConnection::sendPiece(HttpExchange& exchange, std::string piece) {
+    HttpWork& work = *m_work;
+    if (work.output != HttpWork::Output::Streaming || piece.empty()) return;
+    switch (work.framing) {
+        case ResponseFraming::Body::None:
+            return;
+        case ResponseFraming::Body::Length:
+            if (piece.size() > work.lengthLeft) {
+                logger().error("the body of {} is longer than its Content-Length", exchange.request.path());
+                return m_connection.close();
+            }
+            work.lengthLeft -= piece.size();
+            [[fallthrough]];
+        case ResponseFraming::Body::UntilClose:
+            work.sentBytes += piece.size();
+            m_connection.send(std::move(piece));
+            break;
+        case ResponseFraming::Body::Chunked: {
+            std::array<char, 18> size;
+            char* end = std::to_chars(size.data(), size.data() + 16, piece.size(), 16).ptr;
+            *end++ = '\r';
+            *end++ = '\n';
+            m_connection.send(std::string_view(size.data(), static_cast<size_t>(end - size.data())));
+            work.sentBytes += piece.size();
+            piece.append("\r\n");
+            m_connection.send(std::move(piece));
+            break;
+        }
+    }
+    exchange.setQueued(m_connection.queuedBytes());
+    if (!m_processing) watchDeadline();
+}
+
+void HttpConnection::sendEnd(HttpExchange& exchange, HttpHeaders trailers) {
+    HttpWork& work = *m_work;
+    if (work.output != HttpWork::Output::Streaming) return;
+    if (work.framing == ResponseFraming::Body::Length && work.lengthLeft > 0) {
+        logger().error("the body of {} is shorter than its Content-Length", exchange.request.path());
+        return m_connection.close();
+    }
+    if (work.framing == ResponseFraming::Body::Chunked) {
+        std::string& out = m_service.scratch();
+        out.append("0\r\n").append(trailers.wire()).append("\r\n");
+        m_connection.send(std::string_view(out));
+    }
+    finishRequest();
+}
+
+void HttpConnection::abandon(HttpExchange&) {
+    m_connection.close();
+}
+
+void HttpConnection::readBody(HttpExchange&) {
+    continueIfExpected();
+    scheduleResume();
+}
+
+void HttpConnection::checkDrain(HttpExchange& exchange) {
+    m_service.loop().addCallback([this, exchange = exchange.shared_from_this()] {
+        if (exchange->sink() != this) return;  // finished meanwhile, perhaps with this connection
+        exchange->setQueued(m_connection.queuedBytes());
+        exchange->tellDrained();
+    });
+}
+
+void HttpConnection::upgrade(HttpExchange& exchange, HttpResponse head, HttpTakeOver_t takeOver) {
+    HttpWork& work = *m_work;
+    if (work.input != HttpWork::Input::Complete) return refuse(500, "upgrade before the request is complete");
+    std::string& out = m_service.scratch();
+    out.append("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n");
+    if (!head.headers().has("Upgrade")) out.append("Upgrade: ").append(exchange.request.header("Upgrade")).append("\r\n");
+    out.append(head.headers().wire()).append("\r\n");
+    m_connection.send(std::string_view(out));
+    work.status = 101;
+    work.takeOver = std::move(takeOver);
+    scheduleResume();
+}
+
+// Hands the connection on, with what came behind the request. This object is gone afterwards.
+void HttpConnection::takeOver(std::string_view leftover) {
+    const auto self = shared_from_this();
+    const ConnectionPtr_t connection = m_connection.shared_from_this();
+    const HttpTakeOver_t take = std::move(m_work->takeOver);
+    const std::string bytes = m_work->pending + std::string(leftover);
+    m_work->exchange->finish(false);
+    m_service.log(*m_work);
+    m_service.giveBack(std::move(m_work));
+    m_ended = true;
+    unlink();
+    take(connection);
+    if (!bytes.empty()) connection->redeliver(bytes);
+    connection->resumeReading();
+}
+
+// --- Deadlines ---
+
+std::optional<HttpConnection::Deadline> HttpConnection::nextDeadline() const {
+    const HttpWork& work = *m_work;
+    const HttpLimits& limits = m_service.limits();
+    std::optional<Deadline> next;
+    const auto consider = [&next](TimePoint begin, Duration timeout, Deadline::Kind kind) {
+        if (timeout <= Duration::zero() || (next && next->at <= begin + timeout)) return;
+        next = Deadline{begin + timeout, kind};
+    };
+    if (work.input == HttpWork::Input::Head) consider(work.began, limits.headerTimeout, Deadline::Kind::Head);
+    if (work.input == HttpWork::Input::Body && mayParse() && limits.bodyBytesPerSecond > 0) {
+        // When the body will be below its rate if nothing more of it comes.
+        const auto earned = milliseconds(work.bodyBytes * 1000 / limits.bodyBytesPerSecond);
+        consider(work.bodyBegan + earned, limits.bodyGrace, Deadline::Kind::Body);
+    }
+    const bool handling = work.streamsBody || work.input == HttpWork::Input::Complete;
+    if (handling && work.output == HttpWork::Output::Waiting) {
+        consider(work.handlerBegan, limits.handlerTimeout, Deadline::Kind::Handler);
+    }
+    if (m_connection.queuedBytes() > 0) {
+        consider(m_connection.lastActivity(), limits.sendTimeout, Deadline::Kind::Send);
+    }
+    return next;
+}
+
+// A deadline that moves back is found to have moved when its timer fires; one that moves forward needs
+// a new timer. Requests that are answered at once never come here.
+void HttpConnection::watchDeadline() {
+    HttpWork& work = *m_work;
+    const auto next = nextDeadline();
+    if (!next || (work.timer.isValid() && work.timerDeadline <= next->at)) return;
+    IOLoop& loop = m_service.loop();
+    if (work.timer.isValid()) loop.cancel(work.timer);
+    work.timerDeadline = next->at;
+    // Cancelled when the work goes back, which is before this object is gone.
+    work.timer = loop.runAfter(next->at - loop.clock().now(), [this] { onDeadline(); });
+}
+
+void HttpConnection::onDeadline() {
+    m_work->timer = {};
+    const auto due = nextDeadline();
+    if (!due || due->at > m_service.loop().now()) return watchDeadline();
+    switch (due->kind) {
+        case Deadline::Kind::Head:
+            return refuse(408, "the head came too slowly");
+        case Deadline::Kind::Body:
+            return refuse(408, "the body came too slowly");
+        case Deadline::Kind::Handler:
+            return refuse(503, "the handler took too long");
+        case Deadline::Kind::Send:
+            logger().debug("closed: the peer does not read its answer");
+            return m_connection.close();
+    }
+}
+
+}  // namespace tnet

@@ -1,0 +1,129 @@
+// HttpExchange: one request and the answer to it: what HttpResponder and HttpBodyWriter refer to.
+//
+//     any thread:  HttpResponder ─┐
+//                                 ├─> HttpExchange ── on the loop's thread ──> HttpSink (the connection)
+//     any thread:  HttpBodyWriter ┘
+//
+// It knows no version of HTTP: the sink does. An HTTP/2 stream would be another sink.
+//
+// Internal to //http. Threads: as said at each function. Lifetime: shared by the connection that serves
+// it and the handles that answer it; once the sink is gone, all calls do nothing.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "http/request.h"
+#include "http/response.h"
+#include "tnet/connection.h"
+#include "tnet/task_queue.h"
+
+namespace tnet {
+
+class HttpExchange;
+
+// A piece of a request body; the view is valid during the call. `last`: nothing follows, and `piece`
+// may be empty.
+using HttpBodyCallback_t = std::function<void(std::string_view piece, bool last)>;
+
+// Takes a connection over behind a 101: must set its event callback. Bytes that came behind the
+// request follow as a Conn_ReadEvent.
+using HttpTakeOver_t = std::function<void(const ConnectionPtr_t& connection)>;
+
+// Changes a response just before it is sent; a streamed response's body is not in it.
+using HttpResponseHook_t = std::function<void(HttpResponse& response)>;
+
+// What carries the answer out. On the loop's thread only; must not call back into user code.
+class HttpSink {
+public:
+    virtual void sendResponse(HttpExchange& exchange, HttpResponse response) = 0;
+    virtual void sendHead(HttpExchange& exchange, HttpResponse head) = 0;
+    virtual void sendPiece(HttpExchange& exchange, std::string piece) = 0;
+    virtual void sendEnd(HttpExchange& exchange, HttpHeaders trailers) = 0;
+    virtual void abandon(HttpExchange& exchange) = 0;  // a streamed body that will not be finished
+    virtual void readBody(HttpExchange& exchange) = 0;  // the handler wants the body, or more of it
+    virtual void upgrade(HttpExchange& exchange, HttpResponse head, HttpTakeOver_t takeOver) = 0;
+    virtual void checkDrain(HttpExchange& exchange) = 0;  // a writer waits: call noteQueued, but not now
+
+protected:
+    ~HttpSink() = default;
+};
+
+class HttpExchange : public std::enable_shared_from_this<HttpExchange> {
+public:
+    // --- For the sink, on the loop's thread ---
+
+    // Open for a new request. `highWater`: queued bytes beyond which a writer is told to wait.
+    void open(HttpSink* sink, const TaskQueuePtr_t& tasks, size_t highWater);
+
+    // The answer is complete, or the client is gone: handles are inert from now on. `clientGone` runs
+    // what was registered with onGone.
+    void finish(bool clientGone);
+
+    HttpSink* sink() const { return m_sink; }
+    bool isAnswered() const { return m_answered; }  // a head was sent, or will be
+
+    // Some handle refers to it, or did: not to be used for another request.
+    bool isShared() const { return m_shared; }
+    void markShared() { m_shared = true; }
+
+    void runHooks(HttpResponse& response);
+    void addHook(HttpResponseHook_t hook) { m_hooks.push_back(std::move(hook)); }
+
+    // Tells the handler about its streamed request body.
+    void deliverBody(std::string_view piece, bool last);
+    bool wantsBody() const { return m_bodyCallback && !m_bodyPaused; }
+
+    // How much is queued on the connection.
+    void setQueued(size_t bytes) { m_queuedBytes.store(bytes, std::memory_order_relaxed); }
+    // Calls the drain callback if a writer was told to wait and there is room again.
+    void tellDrained();
+
+    HttpRequest request;
+
+    // --- For handles, any thread ---
+
+    bool isOpen() const { return m_open.load(std::memory_order_acquire); }
+
+    // Runs act(sink, exchange) on the loop's thread, now if this is it, unless it is finished by then.
+    // False: it is known to be finished already.
+    bool onLoop(std::function<void(HttpSink&, HttpExchange&)> act);
+
+    bool respond(HttpResponse response);
+    bool startStream(HttpResponse head);
+    bool upgrade(HttpResponse head, HttpTakeOver_t takeOver);
+    bool readBody(HttpBodyCallback_t callback);
+    void pauseBody();
+    void resumeBody();
+    void onGone(Callback_t callback);
+
+    enum class Wrote : uint8_t { Closed, Accepted, Wait };
+    Wrote write(std::string piece);
+    void onDrain(Callback_t callback);
+    void end(HttpHeaders trailers);
+    void abandon();
+
+private:
+    HttpSink* m_sink = nullptr;  // } the loop's thread only
+    bool m_shared = false;       // }
+    bool m_answered = false;     // }
+    bool m_bodyPaused = false;   // }
+    bool m_waiting = false;      // } a writer was told to wait
+    std::vector<HttpResponseHook_t> m_hooks;
+    HttpBodyCallback_t m_bodyCallback;
+    Callback_t m_goneCallback;
+    Callback_t m_drainCallback;
+
+    TaskQueuePtr_t m_tasks;
+    std::atomic<bool> m_open{false};
+    std::atomic<size_t> m_queuedBytes{0};   // on the connection, as of its last note
+    std::atomic<size_t> m_postedBytes{0};   // on their way to the loop
+    size_t m_highWater = 0;  // constant while open
+};
+
+using HttpExchangePtr_t = std::shared_ptr<HttpExchange>;
+
+}  // namespace tnet

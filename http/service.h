@@ -1,0 +1,114 @@
+// HttpService: what the HTTP connections of one loop share: the router, the limits, parsers and requests
+// to borrow, the Date, and the list of idle connections.
+//
+// Internal to //http. Threads: its loop's. Lifetime: outlives its connections.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "http/exchange.h"
+#include "http/idle_list.h"
+#include "http/parser.h"
+#include "http/response_head.h"
+#include "http/router.h"
+#include "tnet/io_loop.h"
+#include "tnet/tcp_service.h"
+
+namespace tnet {
+
+class HttpConnection;
+
+// One answered request, for an access log. The views are valid during the call.
+struct HttpAccess {
+    const HttpRequest& request;  // of a refused request, what could be read of it
+    int status;                  // of the answer; 0 if the client went before there was one
+    uint64_t bodyBytes;          // of the answer
+    Duration duration;           // from the first byte of the request to the last of the answer, queued
+};
+using HttpAccessCallback_t = std::function<void(const HttpAccess& access)>;
+
+// What a connection needs while a request is under way.
+struct HttpWork {
+    explicit HttpWork(const HttpLimits& limits) : parser(limits) {}
+
+    enum class Input : uint8_t { None, Head, Body, Complete };
+    enum class Output : uint8_t { Waiting, Streaming, Complete };
+
+    // Forgets the request that was; what it has allocated stays for the next.
+    void reset();
+
+    HttpParser parser;
+    HttpExchangePtr_t exchange{};
+    Input input = Input::None;  // None: between two requests
+    Output output = Output::Waiting;
+    std::optional<HttpRouter::Match> match{};
+    size_t maxBodyBytes = 0;
+    bool streamsBody = false;  // the handler reads the body in pieces
+    bool keepAlive = true;
+    bool cutOff = false;       // answered over the handler's head: its client is gone
+
+    TimePoint began{};         // the request's first byte
+    TimePoint bodyBegan{};
+    TimePoint handlerBegan{};
+    uint64_t bodyBytes = 0;    // received
+
+    int status = 0;            // of the answer
+    uint64_t sentBytes = 0;    // of its body
+    ResponseFraming::Body framing = ResponseFraming::Body::None;  // of a streamed answer
+    uint64_t lengthLeft = 0;   // of its announced length
+
+    HttpTakeOver_t takeOver{};  // set: an upgrade is due
+    std::string pending{};      // input that is not looked at yet
+    TimerId timer{};
+    TimePoint timerDeadline{};
+};
+
+class HttpService final : public TcpService {
+public:
+    // All borrowed.
+    HttpService(IOLoop* loop, const HttpRouter& router, const HttpLimits& limits, const HttpAccessCallback_t& accessLog);
+    ~HttpService() override;
+
+    void onConnection(const ConnectionPtr_t& connection) override;
+    void onDrain(ConnChecker& connections) override;
+
+    IOLoop& loop() { return *m_loop; }
+    const HttpRouter& router() const { return m_router; }
+    const HttpLimits& limits() const { return m_limits; }
+    bool isDraining() const { return m_draining; }
+
+    std::unique_ptr<HttpWork> takeWork();
+    void giveBack(std::unique_ptr<HttpWork> work);
+
+    void addIdle(HttpConnection& connection);
+    void log(const HttpWork& work) const;
+
+    std::string_view dateLine() { return m_date.line(m_loop->now()); }
+
+    // An empty string with capacity, to put a head together in.
+    std::string& scratch() {
+        m_scratch.clear();
+        return m_scratch;
+    }
+
+private:
+    void closeIdle();
+    void watchIdle();
+
+    IOLoop* m_loop;
+    const HttpRouter& m_router;
+    const HttpLimits& m_limits;
+    const HttpAccessCallback_t& m_accessLog;
+    HttpDate m_date;
+    std::string m_scratch;
+    std::vector<std::unique_ptr<HttpWork>> m_spareWork;
+    IdleList m_idle;
+    TimerId m_idleTimer{};
+    bool m_draining = false;
+};
+
+}  // namespace tnet

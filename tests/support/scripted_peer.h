@@ -1,0 +1,68 @@
+// ScriptedPeer: a connection on a scripted transport, seen from its other end.
+//
+//     ScriptedPeer peer(loop.get());
+//     peer.connection()->setEventCallback(...);              // or let a layer take it over
+//     peer.start();
+//     peer.feed("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 3);     // cut into fragments of three bytes
+//     EXPECT_EQ(peer.collect(), "HTTP/1.1 200 OK\r\n...");   // what was written since the last time
+//
+// Threads: the loop's only; the loop must not be running (the peer runs it).
+// Lifetime: the loop outlives it. A connection still open when it is destroyed is closed.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "tests/support/scripted_transport.h"
+#include "tnet/connection.h"
+#include "tnet/io_loop.h"
+
+namespace tnet {
+
+class ScriptedPeer {
+public:
+    static constexpr size_t kWhole = ScriptedTransport::kWhole;
+    using Arrival = ScriptedTransport::Arrival;
+
+    explicit ScriptedPeer(IOLoop* loop, Connection::Origin origin = Connection::Origin::Accepted);
+    ~ScriptedPeer();
+    ScriptedPeer(const ScriptedPeer&) = delete;
+    ScriptedPeer& operator=(const ScriptedPeer&) = delete;
+
+    const ConnectionPtr_t& connection() const { return m_connection; }
+    ScriptedTransport& transport() const { return *m_transport; }
+
+    // Starts the connection. May call back before it returns.
+    void start() { m_connection->start(); }
+
+    // The peer sends: each read of the connection finds one fragment. Nothing is read before the loop
+    // runs. Buffered: the socket is silent after the first fragment, as after a TLS record.
+    ScriptedPeer& feed(std::string_view bytes, size_t fragment = kWhole, Arrival arrival = Arrival::OnSocket);
+    ScriptedPeer& feedEnd();    // the peer ends its direction
+    ScriptedPeer& feedReset();  // the peer resets the connection
+
+    // Runs the loop without waiting until nothing moves any more.
+    void settle();
+
+    // settle(), then what was written since the last collect. Enough for all that happens on the loop
+    // without timers; for what comes from other threads wait with collectUntilClosed or runUntil.
+    std::string collect();
+
+    // Runs the loop until the connection is closed, at most `deadline` of real time (then the test
+    // fails), and returns what was written since the last collect.
+    std::string collectUntilClosed(std::chrono::milliseconds deadline = std::chrono::seconds(10));
+
+    // We closed, or the connection failed.
+    bool isClosed() const { return m_connection->state() == ConnState::Disconnected; }
+    // Our direction has ended: closed, or FIN sent.
+    bool isEnded() const { return isClosed() || m_transport->isWriteEnded(); }
+
+private:
+    IOLoop* m_loop;
+    std::shared_ptr<ScriptedTransport> m_transport;
+    ConnectionPtr_t m_connection;
+};
+
+}  // namespace tnet
