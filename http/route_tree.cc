@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
 #include <system_error>
 
 #include "http/uri.h"
@@ -92,11 +91,15 @@ std::string quoted(std::string_view pattern) {
     return "'" + std::string(pattern) + "'";
 }
 
+// FNV-1a, begun with the parent, the good bits moved down. Who fills the table is us, so nobody can aim at
+// its collisions.
 uint32_t hashOf(uint32_t parent, std::string_view segment) {
-    constexpr uint64_t kParentFactor = 0x9E3779B97F4A7C15;  // 2^64 / the golden ratio: Fibonacci hashing
-    constexpr uint64_t kMixFactor = 0xD6E8FEB86659FD93;     // odd, its bits spread evenly
-    const uint64_t sum = std::hash<std::string_view>{}(segment) ^ (parent * kParentFactor);
-    return static_cast<uint32_t>((sum * kMixFactor) >> 32);
+    constexpr uint64_t kOffset = 0xCBF29CE484222325;
+    constexpr uint64_t kPrime = 0x100000001B3;
+    constexpr uint64_t kGolden = 0x9E3779B97F4A7C15;  // 2^64 / the golden ratio: Fibonacci hashing
+    uint64_t hash = kOffset ^ (parent * kGolden);
+    for (const char c : segment) hash = (hash ^ static_cast<unsigned char>(c)) * kPrime;
+    return static_cast<uint32_t>((hash * kGolden) >> 32);
 }
 
 }  // namespace
@@ -120,27 +123,37 @@ struct RouteTree::Split {
     std::array<Segment, kMaxSegments> segments;  // not set beyond count: a search must not pay for all
 
 private:
+    MatchResult cutEscaped(std::string_view path, std::string& scratch);
     bool addDecoded(std::string_view raw, std::string& scratch);
 };
 
 MatchResult RouteTree::Split::cut(std::string_view path, std::string& scratch) {
     if (path.empty() || path[0] != '/') return MatchResult::NotFound;
-    const bool hasEscapes = path.find('%') != std::string_view::npos;
+    size_t start = 1;
+    for (size_t at = 1; at <= path.size(); ++at) {
+        const char c = at < path.size() ? path[at] : '/';
+        if (c == '%') return cutEscaped(path, scratch);
+        if (c != '/') continue;
+        if (count == kMaxSegments) return MatchResult::NotFound;
+        if (isDotSegment(path.substr(start, at - start))) return MatchResult::Malformed;
+        segments[count++] = {start, at - start};
+        start = at + 1;
+    }
+    text = path;
+    return MatchResult::Matched;
+}
+
+MatchResult RouteTree::Split::cutEscaped(std::string_view path, std::string& scratch) {
+    count = 0;
     scratch.clear();
-    if (hasEscapes) scratch.reserve(path.size());  // decoding never lengthens
+    scratch.reserve(path.size());  // decoding never lengthens
     for (size_t start = 1; start <= path.size();) {
         if (count == kMaxSegments) return MatchResult::NotFound;
         const size_t end = std::min(path.find('/', start), path.size());
-        const std::string_view raw = path.substr(start, end - start);
-        if (!hasEscapes) {
-            segments[count++] = {start, raw.size()};
-            if (isDotSegment(raw)) return MatchResult::Malformed;
-        } else if (!addDecoded(raw, scratch)) {
-            return MatchResult::Malformed;
-        }
+        if (!addDecoded(path.substr(start, end - start), scratch)) return MatchResult::Malformed;
         start = end + 1;
     }
-    text = hasEscapes ? std::string_view(scratch) : path;
+    text = scratch;
     return MatchResult::Matched;
 }
 
@@ -204,10 +217,9 @@ private:
     }
 
     MatchResult visit(const Node& node) {
-        if (!node.hasPattern) return MatchResult::NotFound;
+        if (node.pattern == kNoPattern) return MatchResult::NotFound;
         // Patterns that share a node may name its parameter differently, so the names are known only now.
-        const std::vector<std::string_view>& names = m_tree.m_patterns[node.pattern].names;
-        for (size_t i = 0; i < names.size(); ++i) m_params[i].name = names[i];
+        for (size_t i = 0; i < node.nameCount; ++i) m_params[i].name = m_tree.m_names[node.firstName + i];
         return m_visit.call(m_visit.visitor, node.pattern) ? MatchResult::Matched : MatchResult::NotFound;
     }
 
@@ -229,17 +241,17 @@ Result<size_t> RouteTree::insert(std::string_view pattern) {
     for (const std::string_view segment : segmentsOf(pattern)) at = childFor(at, segment);
 
     Node& node = m_nodes[at];
-    if (node.hasPattern) {
-        const std::string& present = m_patterns[node.pattern].text;
+    if (node.pattern != kNoPattern) {
+        const std::string& present = m_patterns[node.pattern];
         if (present == pattern) return size_t{node.pattern};
         return makeError(std::errc::file_exists,
                          "route " + quoted(pattern) + " differs from " + quoted(present) + " only in its names");
     }
-    node.hasPattern = true;
-    node.pattern = static_cast<uint32_t>(m_patterns.size());
-    Pattern& added = m_patterns.emplace_back();
-    added.text = pattern;
-    added.names = namesOf(added.text);
+    const std::vector<std::string_view> names = namesOf(m_patterns.emplace_back(pattern));
+    node.pattern = static_cast<uint32_t>(m_patterns.size() - 1);
+    node.firstName = static_cast<uint32_t>(m_names.size());
+    node.nameCount = static_cast<uint16_t>(names.size());
+    m_names.insert(m_names.end(), names.begin(), names.end());
     return size_t{node.pattern};
 }
 
@@ -258,6 +270,7 @@ uint32_t RouteTree::childFor(uint32_t parent, std::string_view segment) {
     if (present != kNone) return present;
     const uint32_t added = addNode(parent, segment);
     m_nodes[parent].hasStaticChildren = true;
+    m_longestSegment = std::max(m_longestSegment, segment.size());
     addSlot({hashOf(parent, segment), added});
     return added;
 }
@@ -270,6 +283,7 @@ uint32_t RouteTree::addNode(uint32_t parent, std::string_view segment) {
 }
 
 uint32_t RouteTree::findStatic(uint32_t parent, std::string_view segment, size_t& steps) const {
+    if (segment.size() > m_longestSegment) return kNone;
     const uint32_t hash = hashOf(parent, segment);
     const size_t mask = m_slots.size() - 1;
     for (size_t i = hash & mask;; i = (i + 1) & mask) {

@@ -92,24 +92,22 @@ private:
         void* visitor;
         bool (*call)(void* visitor, size_t index);
     };
+    static constexpr uint32_t kNoPattern = UINT32_MAX;
     // Nodes name each other by index. The root is 0 and nobody's child, so that 0 also says "none".
     struct Node {
         uint32_t parent = 0;
         uint32_t paramChild = 0;
         uint32_t restChild = 0;
+        uint32_t pattern = kNoPattern;  // that ends here
+        uint32_t firstName = 0;         // } its parameters'
+        uint16_t nameCount = 0;         // } names in m_names
         bool hasStaticChildren = false;
-        bool hasPattern = false;
-        uint32_t pattern = 0;
         std::string segment;  // of a static child; empty for the others
     };
     // A static child of any node, found by parent and segment; open addressing, linear probing.
     struct Slot {
         uint32_t hash = 0;
         uint32_t child = 0;  // 0: free
-    };
-    struct Pattern {
-        std::string text;
-        std::vector<std::string_view> names;  // of `text`
     };
     struct Split;
     class Search;
@@ -124,7 +122,9 @@ private:
     std::vector<Node> m_nodes;
     std::vector<Slot> m_slots;  // a power of two of them, at most half used
     size_t m_usedSlots = 0;
-    std::deque<Pattern> m_patterns;  // a deque: growing it does not move the texts that names view
+    size_t m_longestSegment = 0;          // of the static ones: a peer's longer one is not even hashed
+    std::deque<std::string> m_patterns;   // a deque, for growing it does not move the texts...
+    std::vector<std::string_view> m_names;  // ...that these view
 };
 
 }  // namespace tnet

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <utility>
 
 #include "http/types.h"
 
@@ -141,34 +142,33 @@ bool isIPvFuture(std::string_view text) {
            std::all_of(text.begin() + static_cast<ptrdiff_t>(dot) + 1, text.end(), isAddressByte);
 }
 
-// RFC 3986 §3.2.2: reg-name. IPv4 addresses are names by their characters.
-bool isRegisteredName(std::string_view text) {
-    size_t at = findClass(text, 0, kNotName);
-    while (at < text.size()) {
-        if (text[at] != '%' || escapedByte(text, at) == kMalformed) return false;
-        at = findClass(text, at + 3, kNotName);
-    }
-    return !text.empty();
+// RFC 3986 §3.2.2: IP-literal. `text` begins with '['.
+size_t literalSize(std::string_view text) {
+    const size_t bracket = text.find(']');
+    if (bracket == std::string_view::npos) return 0;
+    const std::string_view address = text.substr(1, bracket - 1);
+    return isIPv6Address(address) || isIPvFuture(address) ? bracket + 1 : 0;
 }
 
-struct HostAndPort {
-    std::string_view host;
-    std::string_view port;  // with its ':'; empty if there is none
-};
+// RFC 3986 §3.2.2: reg-name. IPv4 addresses are names by their characters.
+size_t registeredNameSize(std::string_view text) {
+    size_t at = findClass(text, 0, kNotName);
+    while (at < text.size() && text[at] == '%' && escapedByte(text, at) != kMalformed) {
+        at = findClass(text, at + 3, kNotName);
+    }
+    return at;
+}
 
-HostAndPort splitAuthority(std::string_view authority) {
-    const bool isLiteral = !authority.empty() && authority[0] == '[';
-    const size_t bracket = isLiteral ? authority.find(']') : 0;
-    if (bracket == std::string_view::npos) return {};
-    const size_t hostSize = isLiteral ? bracket + 1 : std::min(authority.find(':'), authority.size());
-    return {authority.substr(0, hostSize), authority.substr(hostSize)};
+// How many bytes at the front of `text` are a host; 0 if none are.
+size_t hostSize(std::string_view text) {
+    return !text.empty() && text[0] == '[' ? literalSize(text) : registeredNameSize(text);
 }
 
 constexpr int kMaxPort = 65535;
 constexpr int kNoPort = -1;  // there is none, or none after ':'
 constexpr int kBadPort = -2;
 
-// `port` as splitAuthority gives it.
+// `port`: what follows the host, from its ':' on.
 int portNumber(std::string_view port) {
     if (port.empty()) return kNoPort;
     if (port[0] != ':') return kBadPort;
@@ -183,7 +183,9 @@ int portNumber(std::string_view port) {
 
 // --- Request targets ---
 
-// `at`: where the path begins in `target`, all of it or up to a '?'. False if a byte must not be there.
+// The functions below fill `result` and return whether the target is of their form.
+
+// From the path on, which begins at `at`.
 bool parsePathAndQuery(std::string_view target, size_t at, RequestTarget& result) {
     const size_t pathEnd = findClass(target, at, kNotTarget | kQuestion);
     result.path = target.substr(at, pathEnd - at);
@@ -194,43 +196,37 @@ bool parsePathAndQuery(std::string_view target, size_t at, RequestTarget& result
     return !hasClass(result.query, kNotTarget);
 }
 
-std::optional<RequestTarget> parseOrigin(std::string_view target) {
-    RequestTarget result;
-    if (!parsePathAndQuery(target, 0, result)) return std::nullopt;
-    return result;
-}
-
-std::optional<RequestTarget> parseAbsolute(std::string_view target) {
+bool parseAbsolute(std::string_view target, RequestTarget& result) {
     constexpr std::string_view kSeparator = "://";
-    RequestTarget result;
     result.form = TargetForm::Absolute;
     const size_t schemeSize = std::min(target.find(':'), target.size());
     result.scheme = target.substr(0, schemeSize);
-    if (!equalsIgnoreCase(result.scheme, "http") && !equalsIgnoreCase(result.scheme, "https")) return std::nullopt;
-    if (target.substr(schemeSize, kSeparator.size()) != kSeparator) return std::nullopt;
+    if (!equalsIgnoreCase(result.scheme, "http") && !equalsIgnoreCase(result.scheme, "https")) return false;
+    if (target.substr(schemeSize, kSeparator.size()) != kSeparator) return false;
 
     const size_t start = schemeSize + kSeparator.size();
     const size_t end = std::min(target.find_first_of("/?", start), target.size());
     result.authority = target.substr(start, end - start);
-    if (!isValidAuthority(result.authority)) return std::nullopt;
-    if (!parsePathAndQuery(target, end, result)) return std::nullopt;
+    if (!isValidAuthority(result.authority)) return false;
+    if (!parsePathAndQuery(target, end, result)) return false;
     if (result.path.empty()) result.path = "/";  // RFC 9110 §4.2.3
-    return result;
+    return true;
 }
 
-std::optional<RequestTarget> parseAuthority(std::string_view target) {
-    const HostAndPort parts = splitAuthority(target);
-    if (!isValidHost(parts.host) || portNumber(parts.port) <= 0) return std::nullopt;
-    RequestTarget result;
+bool parseAuthority(std::string_view target, RequestTarget& result) {
+    const size_t size = hostSize(target);
     result.form = TargetForm::Authority;
     result.authority = target;
-    return result;
+    return size > 0 && portNumber(target.substr(size)) > 0;
 }
 
-std::optional<RequestTarget> parseAsterisk() {
-    RequestTarget result;
+bool parseAnyForm(std::string_view target, bool isConnect, bool isOptions, RequestTarget& result) {
+    if (isConnect) return parseAuthority(target, result);
+    if (target.empty()) return false;
+    if (target[0] == '/') return parsePathAndQuery(target, 0, result);
+    if (target != "*") return parseAbsolute(target, result);
     result.form = TargetForm::Asterisk;
-    return result;
+    return isOptions;
 }
 
 // --- Paths ---
@@ -280,23 +276,18 @@ std::string percentEncode(std::string_view in) {
 }
 
 std::optional<RequestTarget> parseTarget(std::string_view target, bool isConnect, bool isOptions) {
-    if (isConnect) return parseAuthority(target);
-    if (target.empty()) return std::nullopt;
-    if (target[0] == '/') return parseOrigin(target);
-    if (target == "*") return isOptions ? parseAsterisk() : std::nullopt;
-    return parseAbsolute(target);
+    std::optional<RequestTarget> result(std::in_place);
+    if (!parseAnyForm(target, isConnect, isOptions, *result)) result.reset();
+    return result;
 }
 
 bool isValidAuthority(std::string_view authority) {
-    const HostAndPort parts = splitAuthority(authority);
-    return isValidHost(parts.host) && portNumber(parts.port) != kBadPort;
+    const size_t size = hostSize(authority);
+    return size > 0 && portNumber(authority.substr(size)) != kBadPort;
 }
 
 bool isValidHost(std::string_view host) {
-    if (host.empty() || host[0] != '[') return isRegisteredName(host);
-    if (host.size() < 2 || host.back() != ']') return false;
-    const std::string_view literal = host.substr(1, host.size() - 2);
-    return isIPv6Address(literal) || isIPvFuture(literal);
+    return !host.empty() && hostSize(host) == host.size();
 }
 
 bool hasDotSegments(std::string_view path) {

@@ -82,7 +82,7 @@ void Connection::handleEvents(uint32_t events) {
 void Connection::handleDeferred() {
     m_deferred = false;
     const ConnectionPtr_t self = shared_from_this();
-    if (m_state == ConnState::Connected && mayRead() && m_transport->hasPendingInput()) {
+    if (mayRead() && m_transport->hasPendingInput()) {
         const Dispatch dispatch(*this);
         readSome(self);
     } else {
@@ -168,6 +168,8 @@ void Connection::endInput(const ConnectionPtr_t& self) {
 void Connection::handleError(const ConnectionPtr_t& self) {
     if (mayRead()) return readSome(self);
     const std::error_code error = socketError(m_socket.get());
+    // Both directions have ended: not before resumeReading may the input in front of the end be lost.
+    if (!error && m_state == ConnState::Connected && m_readPaused && !m_inputEnded) return;
     fail(error ? error : std::make_error_code(std::errc::connection_reset));
 }
 
@@ -431,7 +433,8 @@ void Connection::settle(const ConnectionPtr_t& self) {
 
 void Connection::tellPending(const ConnectionPtr_t& self) {
     const uint8_t pending = std::exchange(m_pending, uint8_t{0});
-    if ((pending & kWriteCompletePending) != 0) emit(self, Conn_WriteCompleteEvent);
+    // A send that came after may not have fitted: then the event is due again when the queue is empty.
+    if ((pending & kWriteCompletePending) != 0 && !m_queue) emit(self, Conn_WriteCompleteEvent);
     if ((pending & kErrorPending) != 0) emit(self, Conn_ErrorEvent, &m_error);
     if ((pending & kClosePending) == 0) return;
     emit(self, Conn_CloseEvent);

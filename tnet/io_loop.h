@@ -52,9 +52,9 @@ public:
     // of their own, and for tests.
     void runOnce(Duration maxWait);
 
-    // Watches `fd` for `events` (TNET_READ | TNET_WRITE, or 0: errors alone). The loop does not own the
-    // descriptor, but shares the handler until it is removed. Errors: what epoll_ctl says; an fd can
-    // have one handler.
+    // Watches `fd` for `events` (TNET_READ | TNET_WRITE, or 0: errors alone, each told once). The loop
+    // does not own the descriptor, but shares the handler until it is removed. Errors: what epoll_ctl
+    // says; an fd can have one handler.
     [[nodiscard]] std::error_code addHandler(int fd, uint32_t events, IOHandlerPtr_t handler);
     [[nodiscard]] std::error_code addHandler(int fd, uint32_t events, IOCallback_t callback);
     [[nodiscard]] std::error_code updateHandler(int fd, uint32_t events);

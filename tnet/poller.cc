@@ -10,7 +10,10 @@
 namespace tnet {
 namespace {
 
+// Hang-up and error cannot be masked. Who watches for nothing else is told once (edge-triggered), or a
+// hang-up that has to wait, behind input that is not read now, would be told in every round.
 uint32_t toEpoll(uint32_t events) {
+    if (events == 0) return EPOLLET;
     return ((events & TNET_READ) != 0 ? uint32_t{EPOLLIN} : 0) | ((events & TNET_WRITE) != 0 ? uint32_t{EPOLLOUT} : 0);
 }
 

@@ -142,8 +142,15 @@ void BlockingClient::reset() {
 
 // --- EventLog ---
 
+void PrintTo(ConnEvent event, std::ostream* out) {
+    constexpr std::array kNames{"Established", "Connect", "Connecting", "Read", "WriteComplete", "Error", "Close"};
+    *out << kNames[event];
+}
+
 ConnEventCallback_t EventLog::callback() {
-    return [this](const ConnectionPtr_t&, ConnEvent event, const void* context) { record(event, context); };
+    return [this, alive = std::weak_ptr<bool>(m_alive)](const ConnectionPtr_t&, ConnEvent event, const void* context) {
+        if (!alive.expired()) record(event, context);
+    };
 }
 
 void EventLog::record(ConnEvent event, const void* context) {

@@ -15,8 +15,10 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -72,11 +74,16 @@ private:
     FileDescriptor m_socket;
 };
 
-// The events of one connection, in order, and what was read; append it to a callback.
-struct EventLog {
-    std::vector<ConnEvent> events{};
-    std::string bytes{};
-    std::error_code error{};
+// For messages of failed tests.
+void PrintTo(ConnEvent event, std::ostream* out);
+
+// The events of one connection, in order, and what was read. A connection may outlive it: what
+// happens then is not recorded.
+class EventLog {
+public:
+    EventLog() = default;
+    EventLog(const EventLog&) = delete;
+    EventLog& operator=(const EventLog&) = delete;
 
     // Records every event.
     ConnEventCallback_t callback();
@@ -84,6 +91,13 @@ struct EventLog {
 
     size_t count(ConnEvent event) const;
     bool has(ConnEvent event) const { return count(event) > 0; }
+
+    std::vector<ConnEvent> events{};
+    std::string bytes{};
+    std::error_code error{};
+
+private:
+    std::shared_ptr<bool> m_alive = std::make_shared<bool>(true);
 };
 
 class LoopTest : public ::testing::Test {

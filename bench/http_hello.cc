@@ -1,0 +1,57 @@
+// http_hello: the server that bench/run measures: "Hello, World!" through HttpServer and its router, one
+// loop. On SIGTERM it prints what it allocated while it served.
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <new>
+
+#include "examples/flags.h"
+#include "http/server.h"
+#include "tnet/signaler.h"
+
+namespace {
+
+std::atomic<uint64_t> g_allocations{0};
+std::atomic<uint64_t> g_requests{0};
+
+}  // namespace
+
+// Counts what goes through operator new; see main.
+void* operator new(size_t size) {
+    g_allocations.fetch_add(1, std::memory_order_relaxed);
+    if (void* const memory = std::malloc(size)) return memory;
+    throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept {
+    std::free(memory);
+}
+void operator delete(void* memory, size_t) noexcept {
+    std::free(memory);
+}
+
+int main(int argc, char** argv) {
+    using namespace tnet;
+    ServerFlags flags;
+    flags.address = "127.0.0.1";
+    if (const auto exitCode = flags.parse(argc, argv)) return *exitCode;
+
+    const auto loop = IOLoop::create();
+    const auto signaler = Signaler::create(loop->get(), {SIGINT, SIGTERM}, [&loop](int) { (*loop)->stop(); });
+    HttpServer server;
+    server.router().get("/", [](const HttpRequest&) {
+        g_requests.fetch_add(1, std::memory_order_relaxed);
+        return HttpResponse(200).header("Content-Type", "text/plain").setBody("Hello, World!");
+    });
+    const auto bound = server.listen(*Address::parse(flags.addressAndPort()));
+    if (!bound) return std::fprintf(stderr, "http_hello: %s\n", bound.error().message.c_str()), 1;
+    if (const Status started = server.start(1); !started) return 1;
+    std::printf("listening on http://%s\n", bound->toString().c_str());
+    std::fflush(stdout);
+    const uint64_t before = g_allocations.load();
+    (*loop)->start();
+    std::printf("allocations=%llu requests=%llu\n", static_cast<unsigned long long>(g_allocations.load() - before),
+                static_cast<unsigned long long>(g_requests.load()));
+    std::fflush(stdout);
+    server.stop();
+}

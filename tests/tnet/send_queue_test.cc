@@ -1,0 +1,269 @@
+#include "tnet/send_queue.h"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <random>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace tnet {
+namespace {
+
+constexpr int kManyPieces = 64;
+constexpr size_t kOwnedBytes = 1024;  // owned strings of this size are taken over, shorter ones copied
+
+SharedBytesPtr_t share(std::string bytes) {
+    return std::make_shared<const std::string>(std::move(bytes));
+}
+
+SharedFilePtr_t makeFile(std::string_view content) {
+    FileDescriptor file(::memfd_create("send_queue_test", MFD_CLOEXEC));
+    EXPECT_EQ(::write(file.get(), content.data(), content.size()), static_cast<ssize_t>(content.size()));
+    return std::make_shared<const FileDescriptor>(std::move(file));
+}
+
+// What one write would take: at most `max` bytes of the front, read where the queue says they are.
+std::string takeFront(SendQueue& queue, size_t max, int maxPieces = kManyPieces) {
+    std::array<iovec, kManyPieces> pieces;
+    std::string taken;
+    const int count = queue.gather(pieces.data(), maxPieces);
+    for (int i = 0; i < count; ++i) taken.append(static_cast<const char*>(pieces[static_cast<size_t>(i)].iov_base), pieces[static_cast<size_t>(i)].iov_len);
+    if (count == 0 && !queue.empty()) {
+        const SendQueue::FileRange range = queue.frontFile();
+        taken.resize(range.size);
+        EXPECT_EQ(::pread(range.fd, taken.data(), range.size, range.offset), static_cast<ssize_t>(range.size));
+    }
+    taken.resize(std::min(taken.size(), max));
+    queue.consume(taken.size());
+    return taken;
+}
+
+std::string takeAll(SendQueue& queue, size_t step = SIZE_MAX) {
+    std::string taken;
+    while (!queue.empty()) taken += takeFront(queue, step);
+    return taken;
+}
+
+TEST(SendQueueTest, StartsEmpty) {
+    SendQueue queue;
+    std::array<iovec, 1> pieces;
+    EXPECT_TRUE(queue.empty());
+    EXPECT_EQ(queue.bytes(), 0U);
+    EXPECT_EQ(queue.gather(pieces.data(), 1), 0);
+}
+
+TEST(SendQueueTest, CopiesCoalesceIntoOnePiece) {
+    SendQueue queue;
+    std::array<iovec, 4> pieces;
+    queue.appendCopy("one ");
+    queue.appendCopy("two ");
+    queue.appendOwned("three");  // short: copied, too
+    EXPECT_EQ(queue.bytes(), 13U);
+    ASSERT_EQ(queue.gather(pieces.data(), 4), 1);
+    EXPECT_EQ(std::string_view(static_cast<const char*>(pieces[0].iov_base), pieces[0].iov_len), "one two three");
+}
+
+TEST(SendQueueTest, NothingIsQueuedForNothing) {
+    SendQueue queue;
+    queue.appendCopy("");
+    queue.appendOwned("");
+    queue.appendShared(share(""));
+    queue.appendShared(share("abc"), 3);
+    queue.appendFile(makeFile("abc"), 1, 0);
+    EXPECT_TRUE(queue.empty());
+    std::array<iovec, 1> pieces;
+    EXPECT_EQ(queue.gather(pieces.data(), 1), 0);
+}
+
+TEST(SendQueueTest, LongOwnedStringsAreNotCopied) {
+    SendQueue queue;
+    std::string bytes(kOwnedBytes, 'x');
+    const char* const where = bytes.data();
+    queue.appendOwned(std::move(bytes));
+    std::array<iovec, 1> pieces;
+    ASSERT_EQ(queue.gather(pieces.data(), 1), 1);
+    EXPECT_EQ(pieces[0].iov_base, where);
+}
+
+TEST(SendQueueTest, SharedBytesAreReferencedFromWhereTheyBegin) {
+    SendQueue queue;
+    const SharedBytesPtr_t bytes = share("a frame for ten thousand");
+    queue.appendShared(bytes, 2);
+    std::array<iovec, 1> pieces;
+    ASSERT_EQ(queue.gather(pieces.data(), 1), 1);
+    EXPECT_EQ(pieces[0].iov_base, bytes->data() + 2);
+    EXPECT_EQ(pieces[0].iov_len, bytes->size() - 2);
+    queue.consume(3);
+    ASSERT_EQ(queue.gather(pieces.data(), 1), 1);
+    EXPECT_EQ(pieces[0].iov_base, bytes->data() + 5);
+    EXPECT_EQ(bytes.use_count(), 2);
+    queue.consume(queue.bytes());
+    EXPECT_EQ(bytes.use_count(), 1);
+}
+
+TEST(SendQueueTest, LetsGoOfEachSegmentAsItIsWritten) {
+    SendQueue queue;
+    const SharedBytesPtr_t first = share("first");
+    const SharedBytesPtr_t second = share("second");
+    const SharedFilePtr_t file = makeFile("file");
+    queue.appendShared(first);
+    queue.appendFile(file, 0, 4);
+    queue.appendShared(second);
+    queue.consume(4);
+    EXPECT_EQ(first.use_count(), 2);
+    queue.consume(1);
+    EXPECT_EQ(first.use_count(), 1);
+    queue.consume(4);
+    EXPECT_EQ(file.use_count(), 1);
+    EXPECT_EQ(second.use_count(), 2);
+    queue.clear();
+    EXPECT_EQ(second.use_count(), 1);
+    EXPECT_EQ(queue.bytes(), 0U);
+}
+
+TEST(SendQueueTest, AFileStopsTheGathering) {
+    SendQueue queue;
+    const SharedFilePtr_t file = makeFile("0123456789");
+    queue.appendCopy("before");
+    queue.appendFile(file, 2, 5);
+    queue.appendCopy("after");
+    EXPECT_EQ(takeFront(queue, SIZE_MAX), "before");
+    SendQueue::FileRange range = queue.frontFile();
+    EXPECT_EQ(range.fd, file->get());
+    EXPECT_EQ(range.offset, 2);
+    EXPECT_EQ(range.size, 5U);
+    queue.consume(2);
+    range = queue.frontFile();
+    EXPECT_EQ(range.offset, 4);
+    EXPECT_EQ(range.size, 3U);
+    queue.consume(3);
+    EXPECT_EQ(takeFront(queue, SIZE_MAX), "after");
+    EXPECT_TRUE(queue.empty());
+}
+
+TEST(SendQueueTest, GathersNoMoreThanAsked) {
+    SendQueue queue;
+    for (int i = 0; i < 10; ++i) queue.appendShared(share(std::to_string(i)));
+    EXPECT_EQ(takeFront(queue, SIZE_MAX, 3), "012");
+    EXPECT_EQ(takeFront(queue, SIZE_MAX, 3), "345");
+    EXPECT_EQ(takeAll(queue), "6789");
+}
+
+TEST(SendQueueTest, OneConsumeMayCrossSegments) {
+    SendQueue queue;
+    queue.appendCopy("copied");
+    queue.appendShared(share("shared"));
+    queue.appendOwned(std::string(kOwnedBytes, 'o'));
+    queue.appendCopy("tail");
+    queue.consume(6 + 6 + kOwnedBytes + 1);
+    EXPECT_EQ(takeAll(queue), "ail");
+}
+
+TEST(SendQueueTest, AppendingToAPartlyWrittenCopyKeepsOrder) {
+    SendQueue queue;
+    queue.appendCopy("abcdef");
+    queue.consume(4);
+    queue.appendCopy("ghi");
+    EXPECT_EQ(takeAll(queue), "efghi");
+}
+
+// Every kind of segment in random order, written in random steps.
+TEST(SendQueueTest, KeepsOrderWhateverTheMix) {
+    std::mt19937 random(11);
+    std::string source(9000, '\0');
+    for (char& c : source) c = static_cast<char>('a' + random() % 26);
+    const SharedFilePtr_t file = makeFile(source);
+    for (int story = 0; story < 50; ++story) {
+        SCOPED_TRACE(story);
+        SendQueue queue;
+        std::string expected;
+        std::string taken;
+        for (int step = 0; step < 300; ++step) {
+            const size_t from = random() % 6000;
+            const size_t size = random() % 5 == 0 ? random() % 3000 : random() % 50;
+            const std::string bytes = source.substr(from, size);
+            switch (random() % 8) {
+                case 0:
+                case 1: queue.appendCopy(bytes), expected += bytes; break;
+                case 2: queue.appendOwned(bytes), expected += bytes; break;
+                case 3: queue.appendShared(share(source), from), expected += source.substr(from); break;
+                case 4: queue.appendFile(file, static_cast<off_t>(from), size), expected += bytes; break;
+                default: taken += takeFront(queue, random() % 2000, 1 + static_cast<int>(random() % 9)); break;
+            }
+            ASSERT_EQ(queue.bytes(), expected.size() - taken.size());
+        }
+        taken += takeAll(queue, 1 + random() % 500);
+        EXPECT_EQ(taken, expected);
+    }
+}
+
+// How much memory the copied bytes lie in: the distance between the ends of two adjacent pieces.
+size_t copiedSpan(const SendQueue& queue) {
+    std::array<iovec, kManyPieces> pieces;
+    const int count = queue.gather(pieces.data(), kManyPieces);
+    if (count == 0) return 0;
+    const auto* const first = static_cast<const char*>(pieces[0].iov_base);
+    const auto& last = pieces[static_cast<size_t>(count - 1)];
+    return static_cast<size_t>(static_cast<const char*>(last.iov_base) + last.iov_len - first);
+}
+
+// A connection that is always a little behind never empties its queue. What was written must go all
+// the same: after a gigabyte the queue holds what it held after a megabyte.
+TEST(SendQueueTest, AQueueThatIsNeverQuiteEmptyStaysSmall) {
+    SendQueue queue;
+    const std::string chunk(1000, 'c');
+    queue.appendCopy(chunk);
+    size_t grownTo = 0;
+    const char* lastWhere = nullptr;
+    size_t moves = 0;
+    for (int i = 0; i < 300'000; ++i) {
+        queue.appendCopy(chunk);
+        queue.consume(chunk.size());
+        ASSERT_EQ(queue.bytes(), chunk.size());
+        std::array<iovec, 1> piece;
+        ASSERT_EQ(queue.gather(piece.data(), 1), 1);
+        const auto* const where = static_cast<const char*>(piece[0].iov_base);
+        if (where < lastWhere) ++moves;
+        if (lastWhere != nullptr && where > lastWhere) grownTo = std::max(grownTo, static_cast<size_t>(where - lastWhere));
+        lastWhere = where;
+    }
+    EXPECT_GT(moves, 1000U) << "the written bytes are never given up";
+    EXPECT_LE(copiedSpan(queue), 1000U);
+    EXPECT_LE(grownTo, 16U * 1024);
+}
+
+TEST(SendQueueTest, ASegmentChainThatIsNeverQuiteEmptyStaysInOrder) {
+    SendQueue queue;
+    std::string expected;
+    std::string taken;
+    for (int i = 0; i < 5000; ++i) {
+        const std::string mark = std::to_string(i) + ",";
+        i % 2 == 0 ? queue.appendShared(share(mark)) : queue.appendCopy(mark);
+        expected += mark;
+        if (i > 10) taken += takeFront(queue, mark.size());
+    }
+    EXPECT_EQ(taken + takeAll(queue), expected);
+}
+
+TEST(SendQueueTest, CanBeUsedAgainWhenEmpty) {
+    SendQueue queue;
+    for (int i = 0; i < 3; ++i) {
+        queue.appendCopy("copied ");
+        queue.appendShared(share("shared"));
+        EXPECT_EQ(takeAll(queue, 2), "copied shared");
+        queue.appendOwned(std::string(200'000, 'x'));
+        queue.appendCopy(std::string(200'000, 'y'));
+        queue.clear();
+        EXPECT_TRUE(queue.empty());
+    }
+}
+
+}  // namespace
+}  // namespace tnet
