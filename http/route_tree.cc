@@ -22,7 +22,8 @@ bool isRest(std::string_view segment) {
 }
 
 bool isDotSegment(std::string_view segment) {
-    return segment == "." || segment == "..";
+    const bool isShort = segment.size() == 1 || segment.size() == 2;
+    return isShort && segment.front() == '.' && segment.back() == '.';
 }
 
 bool isNameByte(char c) {
@@ -129,15 +130,14 @@ private:
 
 MatchResult RouteTree::Split::cut(std::string_view path, std::string& scratch) {
     if (path.empty() || path[0] != '/') return MatchResult::NotFound;
-    size_t start = 1;
-    for (size_t at = 1; at <= path.size(); ++at) {
-        const char c = at < path.size() ? path[at] : '/';
-        if (c == '%') return cutEscaped(path, scratch);
-        if (c != '/') continue;
+    for (size_t start = 1; start <= path.size();) {
         if (count == kMaxSegments) return MatchResult::NotFound;
-        if (isDotSegment(path.substr(start, at - start))) return MatchResult::Malformed;
-        segments[count++] = {start, at - start};
-        start = at + 1;
+        size_t end = start;
+        while (end < path.size() && path[end] != '/' && path[end] != '%') ++end;
+        if (end < path.size() && path[end] == '%') return cutEscaped(path, scratch);
+        if (isDotSegment(path.substr(start, end - start))) return MatchResult::Malformed;
+        segments[count++] = {start, end - start};
+        start = end + 1;
     }
     text = path;
     return MatchResult::Matched;

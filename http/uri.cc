@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <utility>
 
 #include "http/types.h"
 
@@ -276,8 +275,8 @@ std::string percentEncode(std::string_view in) {
 }
 
 std::optional<RequestTarget> parseTarget(std::string_view target, bool isConnect, bool isOptions) {
-    std::optional<RequestTarget> result(std::in_place);
-    if (!parseAnyForm(target, isConnect, isOptions, *result)) result.reset();
+    RequestTarget result;
+    if (!parseAnyForm(target, isConnect, isOptions, result)) return std::nullopt;
     return result;
 }
 

@@ -58,6 +58,12 @@ void Connection::start() {
     proceedHandshake(dispatch.self);
 }
 
+void Connection::startLater(std::error_code error) {
+    m_startDeferred = true;
+    m_error = error;
+    deferSettling();
+}
+
 void Connection::failConnecting(std::error_code error) {
     if (m_state == ConnState::Connecting) fail(error);
 }
@@ -82,6 +88,14 @@ void Connection::handleEvents(uint32_t events) {
 void Connection::handleDeferred() {
     m_deferred = false;
     const ConnectionPtr_t self = shared_from_this();
+    if (m_startDeferred) {
+        m_startDeferred = false;
+        if (m_error) {
+            failConnecting(m_error);
+        } else {
+            start();
+        }
+    }
     if (mayRead() && m_transport->hasPendingInput()) {
         const Dispatch dispatch(*this);
         readSome(self);

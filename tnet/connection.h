@@ -89,6 +89,9 @@ public:
     // (Conn_ConnectingEvent and) Conn_ConnectEvent. May call back before it returns. Once.
     void start();
 
+    // start(), or failConnecting(error) if there is one, from the top of the loop.
+    void startLater(std::error_code error = {});
+
     // Fails a connection that is still Connecting, started or not; nothing otherwise.
     void failConnecting(std::error_code error);
 
@@ -199,6 +202,7 @@ private:
     bool m_handshaking : 1 = false;       // Connecting, but past connect(2)
     bool m_dispatching : 1 = false;       // one of our events is on the stack: sends are gathered
     bool m_deferred : 1 = false;          // in the loop's list
+    bool m_startDeferred : 1 = false;     // startLater
     bool m_readPaused : 1 = false;
     bool m_halfCloseAllowed : 1 = false;
     bool m_inputEnded : 1 = false;        // the peer ended its direction

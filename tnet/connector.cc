@@ -33,13 +33,7 @@ ConnectionPtr_t Connector::connect(const Address& address, ConnEventCallback_t c
         std::make_shared<Connection>(m_loop, std::move(attempt.socket), m_settings.transport(), attempt.origin);
     connection->setPeer(PeerAddress(address.data(), address.size()));
     connection->setEventCallback(std::move(callback));
-    m_loop->addCallback([connection, error = attempt.error] {
-        if (error) {
-            connection->failConnecting(error);
-        } else {
-            connection->start();
-        }
-    });
+    connection->startLater(attempt.error);
     if (m_settings.timeout > std::chrono::milliseconds::zero()) {
         m_loop->runAfter(m_settings.timeout, [weak = WeakConnectionPtr_t(connection)] {
             const ConnectionPtr_t late = weak.lock();

@@ -8,6 +8,7 @@ namespace tnet {
 namespace {
 
 constexpr uint64_t kTasksTag = ~uint64_t{0};
+constexpr int kEndingRounds = 100;
 
 uint64_t makeTag(int fd, uint32_t generation) {
     return (uint64_t{generation} << 32U) | static_cast<uint32_t>(fd);
@@ -44,7 +45,7 @@ IOLoop::IOLoop(const Clock& clock, Poller poller, TaskQueuePtr_t tasks)
 IOLoop::~IOLoop() {
     assert(!m_inRound && "a loop cannot be destroyed from its own callback");
     m_tasks->bindToThisThread();
-    // Exit handlers may close or even open connections; each descriptor is visited once.
+    m_isEnding = true;
     for (size_t fd = 0; fd < m_slots.size(); ++fd) {
         const IOHandlerPtr_t handler = m_slots[fd].handler;
         if (!handler) continue;
@@ -53,8 +54,9 @@ IOLoop::~IOLoop() {
     }
     m_tasks->close();
     m_localTasks.clear();
-    // What is released may own what closes, and so retires, more.
-    while (hasLooseEnds()) {
+    // Who is told of the end may open more, which fails and is told in turn, and what is released may
+    // own what closes more. Somebody who always tries again must not keep the loop from ending.
+    for (int i = 0; i < kEndingRounds && hasLooseEnds(); ++i) {
         runDeferred();
         releaseRetired();
     }
@@ -150,13 +152,17 @@ void IOLoop::releaseRetired() {
 std::error_code IOLoop::addHandler(int fd, uint32_t events, IOHandlerPtr_t handler) {
     assert(isInLoopThread() && "handlers belong to the loop's thread");
     assert(fd >= 0 && handler);
+    if (m_isEnding) return std::make_error_code(std::errc::operation_canceled);
     const auto index = static_cast<size_t>(fd);
     if (index >= m_slots.size()) m_slots.resize(index + 1);
+    const uint32_t generation = m_generation + 1;
+    // The kernel knows whether `fd` is watched; a handler that is left in the slot may belong to a
+    // descriptor that was closed since.
+    if (const auto error = m_poller.add(fd, events, makeTag(fd, generation))) return error;
     Slot& slot = m_slots[index];
-    if (slot.handler) return std::make_error_code(std::errc::file_exists);
-    slot.generation = ++m_generation;
-    if (const auto error = m_poller.add(fd, events, makeTag(fd, slot.generation))) return error;
-    slot.handler = std::move(handler);
+    if (slot.handler) m_retiredHandlers.push_back(std::move(slot.handler));
+    m_generation = generation;
+    slot = {std::move(handler), generation};
     return {};
 }
 
@@ -190,12 +196,18 @@ void IOLoop::addCallback(Callback_t task) {
 
 TimerId IOLoop::runAfter(Duration delay, Callback_t callback) {
     assert(isInLoopThread() && "timers belong to the loop's thread");
-    return m_timers.add(m_clock.now() + delay, std::move(callback));
+    return m_timers.add(deadlineAfter(delay), std::move(callback));
 }
 
 TimerId IOLoop::runEvery(Duration interval, Callback_t callback) {
     assert(isInLoopThread() && "timers belong to the loop's thread");
-    return m_timers.add(m_clock.now() + interval, std::move(callback), interval);
+    return m_timers.add(deadlineAfter(interval), std::move(callback), interval);
+}
+
+// The end of time for a delay that goes beyond it.
+TimePoint IOLoop::deadlineAfter(Duration delay) const {
+    const TimePoint now = m_clock.now();
+    return delay > TimePoint::max() - now ? TimePoint::max() : now + delay;
 }
 
 bool IOLoop::cancel(TimerId timer) {

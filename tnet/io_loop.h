@@ -54,7 +54,7 @@ public:
 
     // Watches `fd` for `events` (TNET_READ | TNET_WRITE, or 0: errors alone, each told once). The loop
     // does not own the descriptor, but shares the handler until it is removed. Errors: what epoll_ctl
-    // says; an fd can have one handler.
+    // says (file_exists: an fd can have one handler); operation_canceled while the loop is destroyed.
     [[nodiscard]] std::error_code addHandler(int fd, uint32_t events, IOHandlerPtr_t handler);
     [[nodiscard]] std::error_code addHandler(int fd, uint32_t events, IOCallback_t callback);
     [[nodiscard]] std::error_code updateHandler(int fd, uint32_t events);
@@ -110,6 +110,7 @@ private:
     IOLoop(const Clock& clock, Poller poller, TaskQueuePtr_t tasks);
 
     Duration timeUntilNextWork(Duration maxWait) const;
+    TimePoint deadlineAfter(Duration delay) const;
     void dispatch(size_t readyCount);
     void runTasks();
     void runTaskBatch();
@@ -139,6 +140,7 @@ private:
 
     std::atomic<bool> m_stopRequested{false};
     bool m_inRound = false;
+    bool m_isEnding = false;  // being destroyed
 };
 
 }  // namespace tnet
