@@ -26,10 +26,17 @@ std::optional<uint64_t> announcedLength(const HttpHeaders& headers) {
     return length;
 }
 
+void appendFields(std::string& out, const HttpHeaders& fields) {
+    const size_t before = out.size();
+    out.resize(before + fields.wireSize());
+    fields.writeTo(out.data() + before);
+}
+
 }  // namespace
 
 void HttpConnection::attach(HttpService& service, const ConnectionPtr_t& connection) {
     const auto self = std::make_shared<HttpConnection>(service, *connection);
+    connection->setWriteCompleteWanted(false);
     connection->setEventCallback([self](const ConnectionPtr_t&, ConnEvent event, const void* context) {
         self->onEvent(event, context);
     });
@@ -95,12 +102,17 @@ bool HttpConnection::step(std::string_view& input) {
     if (!mayParse()) return false;
     switch (m_work->parser.parse(input)) {
         case HttpParser::Event::NeedMore:
+            if (bodyTooLarge()) refuse(413, "body too large");
             return false;
         case HttpParser::Event::Headers:
             onHead();
             return true;
         case HttpParser::Event::Body:
-            onBodyPiece(m_work->parser.bodyPiece());
+            if (bodyTooLarge()) {
+                refuse(413, "body too large");
+            } else {
+                onBodyPiece(m_work->parser.bodyPiece());
+            }
             return true;
         case HttpParser::Event::Complete:
             onRequestComplete();
@@ -154,6 +166,7 @@ bool HttpConnection::waitsForRoom() const {
 // False: too much is queued already; the request waits until it has drained.
 bool HttpConnection::beginRequest() {
     if (m_connection.queuedBytes() > m_service.limits().highWaterBytes && !m_connection.flush()) {
+        m_connection.setWriteCompleteWanted(true);
         if (!m_work) m_work = m_service.takeWork();
         unlink();
         m_connection.pauseReading();
@@ -181,7 +194,7 @@ void HttpConnection::onHead() {
     const HttpRoute* const route = work.match->route != nullptr ? work.match->route->get() : nullptr;
     work.maxBodyBytes = m_service.limits().bodyBytes;
     if (route != nullptr) work.maxBodyBytes = route->options.maxBodyBytes.value_or(work.maxBodyBytes);
-    if (request.contentLength().value_or(0) > work.maxBodyBytes) return refuse(413, "body too large");
+    if (bodyTooLarge()) return refuse(413, "body too large");
     // RFC 9110 §10.1.1: who waits for a 100 may be told the end of it at once.
     if (route == nullptr && request.m_expectContinue) return dispatch();
     if (route != nullptr && route->options.streamBody) {
@@ -189,6 +202,11 @@ void HttpConnection::onHead() {
         return dispatch();
     }
     continueIfExpected();
+}
+
+// As soon as it is announced, not when it has come.
+bool HttpConnection::bodyTooLarge() const {
+    return m_work->input == HttpWork::Input::Body && m_work->parser.announcedBytes() > m_work->maxBodyBytes;
 }
 
 void HttpConnection::continueIfExpected() {
@@ -200,7 +218,6 @@ void HttpConnection::continueIfExpected() {
 void HttpConnection::onBodyPiece(std::string_view piece) {
     HttpWork& work = *m_work;
     work.bodyBytes += piece.size();
-    if (work.bodyBytes > work.maxBodyBytes) return refuse(413, "body too large");
     if (work.streamsBody) {
         work.handlerBegan = m_service.loop().now();  // it waits for the client, not the client for it
         const HttpExchangePtr_t alive = work.exchange;
@@ -228,9 +245,9 @@ void HttpConnection::dispatch() {
     work.handlerBegan = m_service.loop().now();
     // Behind a refused path or a CONNECT that nobody took nothing can be told apart safely.
     const HttpRouter::Match& match = *work.match;
-    work.keepAlive = request.m_keepAlive && match.status != 400 && request.method() != HttpMethod::Connect;
+    work.keepAlive = request.m_keepAlive && !match.isMalformed && request.method() != HttpMethod::Connect;
     if (match.route == nullptr) {
-        HttpResponse response = HttpRouter::answerWithoutRoute(match);
+        HttpResponse response = m_service.router().answerWithoutRoute(request, match);
         if (const HttpRoutePtr_t wrapped = m_service.router().wrapped(response)) {
             return HttpRouter::run(wrapped, HttpResponder(exchange));
         }
@@ -276,13 +293,14 @@ void HttpConnection::writeHead(const HttpResponse& head, ResponseFraming framing
     if (work.input != HttpWork::Input::Complete || m_service.isDraining()) work.keepAlive = false;
     work.status = head.status();
     framing.connection = connectionField();
-    std::string& out = m_service.scratch();
-    appendResponseHead(out, head, framing, m_service.dateLine());
-    out.append(smallBody);
-    m_connection.send(std::string_view(out));
+    char* const begin = m_connection.reserveSend(responseHeadBound(head) + smallBody.size());
+    if (begin == nullptr) return;  // failed meanwhile; Conn_CloseEvent is on its way
+    char* const end = writeResponseHead(begin, head, framing, m_service.dateLine());
+    std::copy(smallBody.begin(), smallBody.end(), end);
+    m_connection.commitSend(static_cast<size_t>(end - begin) + smallBody.size());
 }
 
-void HttpConnection::writeResponse(HttpResponse response) {
+void HttpConnection::writeResponse(HttpResponse&& response) {
     HttpWork& work = *m_work;
     const bool isHead = work.exchange->request.method() == HttpMethod::Head;
     ResponseFraming framing;
@@ -291,18 +309,16 @@ void HttpConnection::writeResponse(HttpResponse response) {
     if (!statusHasBody(response.status())) framing.body = ResponseFraming::Body::None;
     const bool sendsBody = !isHead && framing.body == ResponseFraming::Body::Length && framing.length > 0;
     if (sendsBody) work.sentBytes = framing.length;
-    HttpResponse::Body body = response.takeBody();
-    const auto* const text = std::get_if<std::string>(&body);
-    const bool copied = sendsBody && text != nullptr && text->size() <= kCopiedBody;
-    writeHead(response, framing, copied ? std::string_view(*text) : std::string_view());
+    std::string& text = response.text();
+    const bool copied = sendsBody && !text.empty() && text.size() <= kCopiedBody;
+    writeHead(response, framing, copied ? std::string_view(text) : std::string_view());
     if (sendsBody && !copied) {
-        if (auto* const owned = std::get_if<std::string>(&body)) {
-            m_connection.send(std::move(*owned));
-        } else if (auto* const shared = std::get_if<SharedBytesPtr_t>(&body)) {
-            m_connection.send(std::move(*shared));
+        if (const SharedBytesPtr_t* const shared = response.sharedBody()) {
+            m_connection.send(*shared);
+        } else if (const HttpResponse::FileBody* const range = response.fileBody()) {
+            m_connection.sendFile(range->file, range->offset, range->size);
         } else {
-            auto& range = std::get<HttpResponse::FileBody>(body);
-            m_connection.sendFile(std::move(range.file), range.offset, range.size);
+            m_connection.send(std::move(text));
         }
     }
     finishRequest();
@@ -310,6 +326,7 @@ void HttpConnection::writeResponse(HttpResponse response) {
 
 // The answer is queued whole.
 void HttpConnection::finishRequest() {
+    if (m_work->output == HttpWork::Output::Streaming) m_connection.setWriteCompleteWanted(false);
     m_work->output = HttpWork::Output::Complete;
     m_service.log(*m_work);
     m_work->exchange->finish(m_work->cutOff);
@@ -348,7 +365,10 @@ void HttpConnection::endIdle() {
 void HttpConnection::onWriteComplete() {
     if (m_ended || !m_work) return;
     const HttpExchangePtr_t exchange = m_work->exchange;
-    if (waitsForRoom()) return scheduleResume();
+    if (waitsForRoom()) {
+        m_connection.setWriteCompleteWanted(false);
+        return scheduleResume();
+    }
     if (m_work->output != HttpWork::Output::Streaming) return;
     exchange->setQueued(0);
     exchange->tellDrained();
@@ -385,6 +405,7 @@ void HttpConnection::sendHead(HttpExchange& exchange, HttpResponse head) {
         work.keepAlive = false;
     }
     work.output = HttpWork::Output::Streaming;
+    m_connection.setWriteCompleteWanted(true);
     work.lengthLeft = framing.length;
     writeHead(head, framing, {});
     work.framing = exchange.request.method() == HttpMethod::Head ? ResponseFraming::Body::None : framing.body;
@@ -432,9 +453,9 @@ void HttpConnection::sendEnd(HttpExchange& exchange, HttpHeaders trailers) {
         return m_connection.close();
     }
     if (work.framing == ResponseFraming::Body::Chunked) {
-        std::string& out = m_service.scratch();
-        out.append("0\r\n").append(trailers.wire()).append("\r\n");
-        m_connection.send(std::string_view(out));
+        std::string out("0\r\n");
+        appendFields(out, trailers);
+        m_connection.send(out.append("\r\n"));
     }
     finishRequest();
 }
@@ -459,11 +480,10 @@ void HttpConnection::checkDrain(HttpExchange& exchange) {
 void HttpConnection::upgrade(HttpExchange& exchange, HttpResponse head, HttpTakeOver_t takeOver) {
     HttpWork& work = *m_work;
     if (work.input != HttpWork::Input::Complete) return refuse(500, "upgrade before the request is complete");
-    std::string& out = m_service.scratch();
-    out.append("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n");
-    if (!head.headers().has("Upgrade")) out.append("Upgrade: ").append(exchange.request.header("Upgrade")).append("\r\n");
-    out.append(head.headers().wire()).append("\r\n");
-    m_connection.send(std::string_view(out));
+    std::string out("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n");
+    if (!head.headers().has("Upgrade")) head.header("Upgrade", exchange.request.header("Upgrade"));
+    appendFields(out, head.headers());
+    m_connection.send(out.append("\r\n"));
     work.status = 101;
     work.takeOver = std::move(takeOver);
     scheduleResume();
@@ -480,6 +500,7 @@ void HttpConnection::takeOver(std::string_view leftover) {
     m_service.giveBack(std::move(m_work));
     m_ended = true;
     unlink();
+    connection->setWriteCompleteWanted(true);
     take(connection);
     if (!bytes.empty()) connection->redeliver(bytes);
     connection->resumeReading();

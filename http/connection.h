@@ -57,6 +57,7 @@ private:
     void scheduleResume();
     bool beginRequest();
     void onHead();
+    bool bodyTooLarge() const;
     void onBodyPiece(std::string_view piece);
     void onRequestComplete();
 
@@ -67,7 +68,7 @@ private:
     void continueIfExpected();
 
     // Output.
-    void writeResponse(HttpResponse response);
+    void writeResponse(HttpResponse&& response);
     void writeHead(const HttpResponse& head, ResponseFraming framing, std::string_view smallBody);
     ResponseFraming::Connection connectionField() const;
     void finishRequest();

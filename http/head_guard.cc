@@ -1,91 +1,118 @@
 #include "http/head_guard.h"
 
-#include <algorithm>
 #include <cstring>
+#include <utility>
+
+#include "http/headers.h"
 
 namespace tnet {
 namespace {
 
-// RFC 9110 §5.5, RFC 9112 §2.2: no control bytes but HTAB within a line. Written without early exit so
-// that the compiler makes vector code of it.
-bool hasControlBytes(std::string_view line) {
-    unsigned bad = 0;
-    for (const char c : line) {
-        const auto byte = static_cast<unsigned char>(c);
-        bad |= static_cast<unsigned>(byte < 0x20) & static_cast<unsigned>(byte != '\t');
-        bad |= static_cast<unsigned>(byte == 0x7F);
-    }
-    return bad != 0;
+bool isControl(unsigned char byte) {
+    return byte < 0x20 || byte == 0x7F;
 }
 
 bool isHexDigit(unsigned char byte) {
     return (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'f') || (byte >= 'A' && byte <= 'F');
 }
 
-bool isBlank(unsigned char byte) {
-    return byte == ' ' || byte == '\t';
+bool isDigit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+bool isBlank(char c) {
+    return c == ' ' || c == '\t';
+}
+
+bool isTokenByte(unsigned char byte) {
+    const char c = static_cast<char>(byte);
+    return isToken({&c, 1});
 }
 
 }  // namespace
 
 HeadGuard::Verdict HeadGuard::check(std::string_view bytes) {
-    size_t at = 0;
-    const auto refuse = [&at](int status, const char* reason) { return Verdict{at, false, status, reason}; };
-    while (at < bytes.size()) {
-        const std::string_view rest = bytes.substr(at);
-        const auto* const lf = static_cast<const char*>(std::memchr(rest.data(), '\n', rest.size()));
-        // The piece of the current line that is here, without its line end.
-        size_t pieceSize = lf != nullptr ? static_cast<size_t>(lf - rest.data()) : rest.size();
-        const bool crIsHere = pieceSize > 0 && rest[pieceSize - 1] == '\r';
-        if (m_sawCr && pieceSize > 0) return refuse(400, "CR without LF");
-        if (lf != nullptr && !crIsHere && !m_sawCr) return refuse(400, "LF without CR");
-        if (crIsHere) --pieceSize;
-        const std::string_view piece = rest.substr(0, pieceSize);
-        if (m_lineBytes == 0 && !piece.empty()) {
-            if (const char* const reason = beginLine(piece.front())) return refuse(400, reason);
+    const char* const begin = bytes.data();
+    const char* const end = begin + bytes.size();
+    const char* line = begin;  // where what is here of the current line begins
+    const auto refuse = [&](Fault fault) {
+        return Verdict{static_cast<size_t>(line - begin), false, fault.status, fault.reason};
+    };
+    while (line != end) {
+        const auto* const lf = static_cast<const char*>(std::memchr(line, '\n', static_cast<size_t>(end - line)));
+        const char* pieceEnd = lf != nullptr ? lf : end;
+        // A CR that ends a piece is half a line end; llhttp refuses one anywhere else.
+        const bool endsInCr = pieceEnd != line ? pieceEnd[-1] == '\r' : m_sawCr;
+        if (pieceEnd != line && m_sawCr) return refuse({400, "CR without LF"});
+        if (pieceEnd != line && endsInCr) --pieceEnd;
+        if (lf != nullptr && !endsInCr) return refuse({400, "LF without CR"});
+        if (pieceEnd != line) {
+            if (m_lineBytes == 0) {
+                if (const Fault fault = checkFirstByte(*line); fault.status != 0) return refuse(fault);
+            }
+            if (const Fault fault = addToLine(line, static_cast<size_t>(pieceEnd - line)); fault.status != 0) {
+                return refuse(fault);
+            }
         }
-        if (hasControlBytes(piece)) return refuse(400, "control byte in the head");
-        m_lineBytes += pieceSize;
-        if (m_inRequestLine) {
-            countRequestLine(piece);
-            if (m_lineBytes > m_limits->requestLineBytes) return refuse(414, "request line too long");
-            if (m_spaces > 2) return refuse(400, "more than two spaces in the request line");
-        } else {
-            if (m_headerBytes + m_lineBytes > m_limits->headerBytes) return refuse(431, "headers too large");
-            if (m_lineBytes > 0 && m_lines >= m_limits->headerCount) return refuse(431, "too many headers");
-        }
-        if (lf == nullptr) {
-            m_sawCr = crIsHere;
-            return {bytes.size(), false, 0, nullptr};
-        }
-        m_sawCr = false;
-        at += static_cast<size_t>(lf - rest.data()) + 1;
-        const bool emptyLine = m_lineBytes == 0;
-        if (m_inRequestLine) {
-            if (emptyLine && m_skippedEmpty) return refuse(400, "empty lines before the request line");
-            if (!emptyLine && m_spaces != 2) return refuse(400, "request line is not method, target, version");
-            m_skippedEmpty = true;
-            m_inRequestLine = emptyLine;
-        } else {
-            if (emptyLine) return {at, true, 0, nullptr};
-            m_headerBytes += m_lineBytes + 2;
-            ++m_lines;
-        }
-        m_lineBytes = 0;
+        m_sawCr = lf == nullptr && endsInCr;
+        if (lf == nullptr) break;
+        bool headComplete = false;
+        if (const Fault fault = endLine(headComplete); fault.status != 0) return refuse(fault);
+        line = lf + 1;
+        if (headComplete) return {static_cast<size_t>(line - begin), true, 0, nullptr};
     }
-    return {at, false, 0, nullptr};
+    return {bytes.size(), false, 0, nullptr};
 }
 
 // RFC 9112 §2.2: no white space between the start line and the first header; §5.2: no folded lines.
-const char* HeadGuard::beginLine(char first) {
-    if (!isBlank(static_cast<unsigned char>(first))) return nullptr;
-    return m_inRequestLine ? "white space before the request line" : "folded header line";
+// RFC 9110 §5.1: a field name has at least one byte.
+HeadGuard::Fault HeadGuard::checkFirstByte(char first) const {
+    if (isBlank(first)) return {400, m_inRequestLine ? "white space before the request line" : "folded header line"};
+    if (first == ':' && !m_inRequestLine) return {400, "header without a name"};
+    return {};
 }
 
-// RFC 9112 §3: method SP target SP version, single spaces.
-void HeadGuard::countRequestLine(std::string_view piece) {
-    m_spaces += static_cast<size_t>(std::count(piece.begin(), piece.end(), ' '));
-    if (piece.find('\t') != std::string_view::npos) m_spaces += 3;  // never a separator here
+HeadGuard::Fault HeadGuard::addToLine(const char* piece, size_t size) {
+    m_lineBytes += size;
+    if (m_inRequestLine) {
+        if (size >= m_tail.size()) {
+            std::memcpy(m_tail.data(), piece + size - m_tail.size(), m_tail.size());
+        } else {
+            std::memmove(m_tail.data(), m_tail.data() + size, m_tail.size() - size);
+            std::memcpy(m_tail.data() + m_tail.size() - size, piece, size);
+        }
+        if (m_lineBytes > m_limits->requestLineBytes) return {414, "request line too long"};
+        return {};
+    }
+    if (m_headerBytes + m_lineBytes > m_limits->headerBytes) return {431, "headers too large"};
+    if (m_lineBytes > 0 && m_lines >= m_limits->headerCount) return {431, "too many headers"};
+    return {};
+}
+
+HeadGuard::Fault HeadGuard::endLine(bool& headComplete) {
+    const size_t lineBytes = std::exchange(m_lineBytes, size_t{0});
+    if (!m_inRequestLine) {
+        headComplete = lineBytes == 0;
+        m_headerBytes += lineBytes + 2;
+        ++m_lines;
+        return {};
+    }
+    if (lineBytes == 0) {
+        if (std::exchange(m_skippedEmpty, true)) return {400, "empty lines before the request line"};
+        return {};
+    }
+    m_requestLineBytes = lineBytes;
+    m_inRequestLine = false;
+    return checkVersion();
+}
+
+// RFC 9112 §2.3, and RFC 9110 §6.2: a higher minor version is one this server can answer.
+HeadGuard::Fault HeadGuard::checkVersion() const {
+    const bool isVersion = std::memcmp(m_tail.data(), "HTTP/", 5) == 0 && isDigit(m_tail[5]) && m_tail[6] == '.' &&
+                           isDigit(m_tail[7]) && m_requestLineBytes > m_tail.size();
+    if (!isVersion) return {400, "request line does not end in a version"};
+    if (m_tail[5] != '1') return {505, "HTTP version"};
+    return {};
 }
 
 const char* ChunkGuard::check(std::string_view framing, int& status) {
@@ -106,7 +133,12 @@ const char* ChunkGuard::checkOne(unsigned char byte, int& status) {
             m_state = State::Size;
             return sizeLineByte(byte);
         case State::Size:
-        case State::Extension:
+        case State::ExtensionName:
+        case State::ExtensionNameMore:
+        case State::ExtensionValue:
+        case State::ExtensionToken:
+        case State::ExtensionQuoted:
+        case State::ExtensionQuoteEnd:
             return sizeLineByte(byte);
         case State::SizeLf:
             if (byte != '\n') return "CR without LF in chunk size";
@@ -133,20 +165,54 @@ const char* ChunkGuard::checkOne(unsigned char byte, int& status) {
 
 const char* ChunkGuard::sizeLineByte(unsigned char byte) {
     if (++m_lineBytes > m_limits->chunkLineBytes) return "chunk size line too long";
+    if (m_state != State::Size) {
+        if (++m_extensionBytes > m_limits->chunkExtensionBytes) return "chunk extensions too large";
+        return extensionByte(byte);
+    }
+    if (isHexDigit(byte)) {
+        m_lastChunk = m_lastChunk && byte == '0';
+    } else if (byte == '\r') {
+        m_state = State::SizeLf;
+    } else if (byte == ';') {
+        m_state = State::ExtensionName;
+    } else {
+        return "chunk size is not hexadecimal";
+    }
+    return nullptr;
+}
+
+// RFC 9112 §7.1.1, without the white space that "bad" senders put there: ";" token [ "=" (token / quoted) ].
+const char* ChunkGuard::extensionByte(unsigned char byte) {
+    constexpr const char* kMalformed = "malformed chunk extension";
+    switch (m_state) {
+        case State::ExtensionName:
+        case State::ExtensionValue:
+            if (byte == '"' && m_state == State::ExtensionValue) {
+                m_state = State::ExtensionQuoted;
+                return nullptr;
+            }
+            if (!isTokenByte(byte)) return kMalformed;
+            m_state = m_state == State::ExtensionName ? State::ExtensionNameMore : State::ExtensionToken;
+            return nullptr;
+        case State::ExtensionQuoted:
+            if (byte == '"') {
+                m_state = State::ExtensionQuoteEnd;
+            } else if (isControl(byte) && byte != '\t') {
+                return kMalformed;
+            }
+            return nullptr;
+        default:
+            break;
+    }
     if (byte == '\r') {
         m_state = State::SizeLf;
-        return nullptr;
+    } else if (byte == ';') {
+        m_state = State::ExtensionName;
+    } else if (byte == '=' && m_state == State::ExtensionNameMore) {
+        m_state = State::ExtensionValue;
+    } else if (!isTokenByte(byte) || m_state == State::ExtensionQuoteEnd) {
+        return kMalformed;
     }
-    if (m_state == State::Size) {
-        if (isHexDigit(byte)) {
-            m_lastChunk = m_lastChunk && byte == '0';
-            return nullptr;
-        }
-        if (byte != ';') return "chunk size is not hexadecimal";
-        m_state = State::Extension;
-    }
-    if (byte < 0x20 || byte == 0x7F) return "control byte in chunk extension";
-    if (++m_extensionBytes > m_limits->chunkExtensionBytes) return "chunk extensions too large";
     return nullptr;
 }
 
@@ -157,7 +223,8 @@ const char* ChunkGuard::trailerByte(unsigned char byte, int& status) {
                 m_state = State::EndLf;
                 return nullptr;
             }
-            if (isBlank(byte)) return "folded trailer line";
+            if (isBlank(static_cast<char>(byte))) return "folded trailer line";
+            if (byte == ':') return "trailer without a name";
             if (++m_trailers > m_limits->headerCount) return status = 431, "too many trailers";
             m_state = State::Trailer;
             break;
@@ -177,7 +244,7 @@ const char* ChunkGuard::trailerByte(unsigned char byte, int& status) {
         m_state = State::TrailerLf;
         return nullptr;
     }
-    if ((byte < 0x20 && byte != '\t') || byte == 0x7F) return "control byte in trailers";
+    if (isControl(byte) && byte != '\t') return "control byte in trailers";
     return nullptr;
 }
 

@@ -1,7 +1,9 @@
 #include "http/headers.h"
 
+#include <algorithm>
 #include <array>
 #include <cassert>
+#include <cstring>
 #include <stdexcept>
 #include <utility>
 
@@ -20,27 +22,74 @@ constexpr std::array<bool, 256> makeTokenTable() {
 }
 constexpr std::array<bool, 256> kIsTokenByte = makeTokenTable();
 
+constexpr std::array<bool, 256> makeValueTable() {
+    std::array<bool, 256> table{};
+    for (size_t byte = 0; byte < table.size(); ++byte) table[byte] = (byte >= 0x20 && byte != 0x7F) || byte == '\t';
+    return table;
+}
+constexpr std::array<bool, 256> kIsValueByte = makeValueTable();
+
 constexpr std::string_view kSeparator = ": ";
 constexpr std::string_view kLineEnd = "\r\n";
+constexpr size_t kMaxKeptBytes = 16 << 10;  // storage that grew beyond this is not kept
 
-bool isBlank(char c) {
-    return c == ' ' || c == '\t';
+// Names and values are nearly all plain, so they are looked at eight bytes at a time first. Each takes
+// a word and says whether all its bytes are of the kind; a byte beyond ASCII never is.
+constexpr uint64_t kEachByte = 0x0101010101010101U;
+constexpr uint64_t kHighBits = kEachByte * 0x80;
+
+bool areLettersOrDashes(uint64_t word) {
+    const uint64_t lower = word | (kEachByte * 0x20);
+    const uint64_t atLeastA = lower + kEachByte * (0x80 - 'a');
+    const uint64_t beyondZ = lower + kEachByte * (0x80 - 'z' - 1);
+    const uint64_t noDash = (word ^ (kEachByte * '-')) + kEachByte * 0x7F;
+    return ((((atLeastA & ~beyondZ) | ~noDash) & ~word) & kHighBits) == kHighBits;
+}
+
+bool havePrintableOnly(uint64_t word) {
+    const uint64_t atLeastSpace = word + kEachByte * (0x80 - 0x20);
+    const uint64_t beyondTilde = word + kEachByte * (0x80 - 0x7F);
+    return ((atLeastSpace & ~beyondTilde & ~word) & kHighBits) == kHighBits;
+}
+
+// Of at least eight bytes; the last word may overlap the one before it.
+template <class Test>
+bool everyEightBytes(std::string_view text, Test test) {
+    uint64_t word;
+    for (size_t at = 0; at + 8 < text.size(); at += 8) {
+        std::memcpy(&word, text.data() + at, sizeof(word));
+        if (!test(word)) return false;
+    }
+    std::memcpy(&word, text.data() + text.size() - 8, sizeof(word));
+    return test(word);
+}
+
+char* write(char* out, std::string_view text) {
+    std::memcpy(out, text.data(), text.size());
+    return out + text.size();
+}
+
+char* writeField(char* out, HttpHeaders::Field field) {
+    out = write(out, field.name);
+    out = write(out, kSeparator);
+    out = write(out, field.value);
+    return write(out, kLineEnd);
 }
 
 }  // namespace
 
 bool isToken(std::string_view text) {
-    bool valid = !text.empty();
-    for (const char c : text) valid = valid && kIsTokenByte[static_cast<unsigned char>(c)];
-    return valid;
+    if (text.size() >= 8 && everyEightBytes(text, areLettersOrDashes)) return true;
+    bool good = !text.empty();
+    for (const char c : text) good &= kIsTokenByte[static_cast<unsigned char>(c)];
+    return good;
 }
 
 bool isFieldValue(std::string_view text) {
-    for (const char c : text) {
-        const auto byte = static_cast<unsigned char>(c);
-        if ((byte < 0x20 && byte != '\t') || byte == 0x7F) return false;
-    }
-    return true;
+    if (text.size() >= 8 && everyEightBytes(text, havePrintableOnly)) return true;
+    bool good = true;
+    for (const char c : text) good &= kIsValueByte[static_cast<unsigned char>(c)];
+    return good;
 }
 
 // The storage of discarded headers, per thread, so that the steady state allocates nothing.
@@ -57,18 +106,16 @@ public:
 
     static void give(Storage* storage) {
         std::unique_ptr<Storage> owned(storage);
-        if (s_isGone || s_pool.m_free.size() >= kMaxFree || owned->text.capacity() > kMaxKeptBytes) return;
-        owned->text.clear();
+        if (s_isGone || s_pool.m_free.size() >= kMaxFree) return;
+        owned->text.clear(kMaxKeptBytes);
         owned->fields.clear();
-        owned->valueBegun = false;
-        owned->openStart = 0;
-        owned->openNameSize = 0;
+        owned->nameSizes = 0;
+        owned->isRaw = false;
         s_pool.m_free.push_back(std::move(owned));
     }
 
 private:
     static constexpr size_t kMaxFree = 64;
-    static constexpr size_t kMaxKeptBytes = 16 << 10;
 
     std::vector<std::unique_ptr<Storage>> m_free;
 
@@ -92,7 +139,8 @@ HttpHeaders& HttpHeaders::operator=(const HttpHeaders& other) {
     if (other.empty()) {
         m_storage.reset();
     } else {
-        storage() = *other.m_storage;
+        clear();
+        for (size_t i = 0; i < other.size(); ++i) append(other[i].name, other[i].value);
     }
     return *this;
 }
@@ -109,11 +157,27 @@ void HttpHeaders::add(std::string_view name, std::string_view value) {
 }
 
 void HttpHeaders::append(std::string_view name, std::string_view value) {
+    if (m_storage && m_storage->isRaw) rewrite();
     Storage& s = storage();
-    const Position position{static_cast<uint32_t>(s.text.size()), static_cast<uint32_t>(name.size()),
-                            static_cast<uint32_t>(value.size())};
-    s.text.append(name).append(kSeparator).append(value).append(kLineEnd);
-    s.fields.push_back(position);
+    const auto start = static_cast<uint32_t>(s.text.size());
+    const auto nameSize = static_cast<uint32_t>(name.size());
+    const auto valueSize = static_cast<uint32_t>(value.size());
+    const size_t bytes = name.size() + kSeparator.size() + value.size() + kLineEnd.size();
+    writeField(s.text.reserve(bytes), {name, value});
+    s.text.commit(bytes);
+    addPosition({start, nameSize, start + nameSize + static_cast<uint32_t>(kSeparator.size()), valueSize});
+}
+
+HttpHeaders::Position& HttpHeaders::addPosition(const Position& position) {
+    m_storage->nameSizes |= uint32_t{1} << (position.nameSize % 32);
+    return m_storage->fields.emplace_back(position);
+}
+
+// Leaves nothing in the text but the fields.
+void HttpHeaders::rewrite() {
+    HttpHeaders fresh;
+    for (size_t i = 0; i < size(); ++i) fresh.append((*this)[i].name, (*this)[i].value);
+    *this = std::move(fresh);
 }
 
 void HttpHeaders::set(std::string_view name, std::string_view value) {
@@ -122,21 +186,10 @@ void HttpHeaders::set(std::string_view name, std::string_view value) {
 }
 
 bool HttpHeaders::remove(std::string_view name) {
-    bool removed = false;
-    for (size_t i = 0; i < size();) {
-        if (!equalsIgnoreCase((*this)[i].name, name)) {
-            ++i;
-            continue;
-        }
-        Storage& s = *m_storage;
-        const Position gone = s.fields[i];
-        const size_t bytes = gone.nameSize + kSeparator.size() + gone.valueSize + kLineEnd.size();
-        s.text.erase(gone.start, bytes);
-        s.fields.erase(s.fields.begin() + static_cast<std::ptrdiff_t>(i));
-        for (size_t k = i; k < s.fields.size(); ++k) s.fields[k].start -= static_cast<uint32_t>(bytes);
-        removed = true;
-    }
-    return removed;
+    if (!has(name)) return false;
+    std::erase_if(m_storage->fields, [&](const Position& p) { return equalsIgnoreCase(at(p).name, name); });
+    rewrite();
+    return true;
 }
 
 void HttpHeaders::clear() {
@@ -144,48 +197,51 @@ void HttpHeaders::clear() {
 }
 
 std::optional<std::string_view> HttpHeaders::find(std::string_view name) const {
-    if (!m_storage) return std::nullopt;
+    if (!mayHaveNameOf(name.size())) return std::nullopt;
     for (const Position& p : m_storage->fields) {
-        if (p.nameSize != name.size()) continue;
-        const std::string_view text = m_storage->text;
-        if (!equalsIgnoreCase(text.substr(p.start, p.nameSize), name)) continue;
-        return text.substr(p.start + p.nameSize + kSeparator.size(), p.valueSize);
+        if (p.nameSize == name.size() && equalsIgnoreCase(at(p).name, name)) return at(p).value;
     }
     return std::nullopt;
 }
 
 HttpHeaders::Field HttpHeaders::operator[](size_t index) const {
     assert(index < size());
-    const Position& p = m_storage->fields[index];
-    const std::string_view text = m_storage->text;
-    return {text.substr(p.start, p.nameSize), text.substr(p.start + p.nameSize + kSeparator.size(), p.valueSize)};
+    return at(m_storage->fields[index]);
 }
 
-void HttpHeaders::appendName(std::string_view piece) {
-    storage().text.append(piece);
+HttpHeaders::Field HttpHeaders::at(const Position& position) const {
+    const char* const text = m_storage->text.data();
+    return {{text + position.nameStart, position.nameSize}, {text + position.valueStart, position.valueSize}};
 }
 
-void HttpHeaders::appendValue(std::string_view piece) {
-    Storage& s = storage();
-    if (!s.valueBegun) {
-        s.openNameSize = static_cast<uint32_t>(s.text.size()) - s.openStart;
-        s.text.append(kSeparator);
-        s.valueBegun = true;
+size_t HttpHeaders::wireSize() const {
+    if (!m_storage) return 0;
+    if (!m_storage->isRaw) return m_storage->text.size();
+    size_t bytes = 0;
+    for (const Position& p : m_storage->fields) bytes += p.nameSize + kSeparator.size() + p.valueSize + kLineEnd.size();
+    return bytes;
+}
+
+char* HttpHeaders::writeTo(char* out) const {
+    if (!m_storage) return out;
+    if (!m_storage->isRaw) return write(out, m_storage->text.view());
+    for (const Position& p : m_storage->fields) {
+        out = writeField(out, at(p));
     }
-    s.text.append(piece);
+    return out;
 }
 
-HttpHeaders::Field HttpHeaders::endField() {
-    appendValue({});  // a field without a value has had no piece of one
+void HttpHeaders::beginRaw() {
     Storage& s = storage();
-    const size_t valueStart = s.openStart + s.openNameSize + kSeparator.size();
-    while (s.text.size() > valueStart && isBlank(s.text.back())) s.text.pop_back();
-    const Position position{s.openStart, s.openNameSize, static_cast<uint32_t>(s.text.size() - valueStart)};
-    s.text.append(kLineEnd);
-    s.openStart = static_cast<uint32_t>(s.text.size());
-    s.valueBegun = false;
-    s.fields.push_back(position);
-    return (*this)[s.fields.size() - 1];
+    s.text.clear(kMaxKeptBytes);
+    s.fields.clear();
+    s.nameSizes = 0;
+    s.isRaw = true;
+}
+
+HttpHeaders::Field HttpHeaders::addRaw(uint32_t nameStart, uint32_t nameSize, uint32_t valueStart,
+                                       uint32_t valueSize) {
+    return at(addPosition({nameStart, nameSize, valueStart, valueSize}));
 }
 
 }  // namespace tnet

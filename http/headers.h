@@ -1,8 +1,8 @@
 // HttpHeaders: the fields of a message, in order, names as they were written.
 //
-// They lie one behind the other in the form they have on the wire ("Name: value\r\n"), so that a
-// response's fields are written with one copy and a request's cost no allocation of their own: the
-// storage of a discarded HttpHeaders is used again by the next one on the same thread.
+// They lie one behind the other as they go over the wire or came from it, so that a response's fields are
+// written with one copy and a request's are not copied one by one. Neither allocates in the steady
+// state: the storage of a discarded HttpHeaders is used again by the next one on the same thread.
 //
 // Threads: a value; one thread at a time, any thread.
 // Lifetime: views it returns are valid until it is changed or destroyed.
@@ -14,6 +14,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "tnet/byte_buffer.h"
 
 namespace tnet {
 
@@ -41,36 +43,43 @@ public:
     bool remove(std::string_view name);
     void clear();
 
-    bool has(std::string_view name) const { return find(name).has_value(); }
+    bool has(std::string_view name) const { return mayHaveNameOf(name.size()) && find(name).has_value(); }
     // The first field of that name; get: empty if there is none.
     std::optional<std::string_view> find(std::string_view name) const;
     std::string_view get(std::string_view name) const { return find(name).value_or(std::string_view{}); }
+
+    // False only if no field's name has this length: spares a search for what is rarely there.
+    bool mayHaveNameOf(size_t nameSize) const { return m_storage && ((m_storage->nameSizes >> (nameSize % 32)) & 1U) != 0; }
 
     size_t size() const { return m_storage ? m_storage->fields.size() : 0; }
     bool empty() const { return size() == 0; }
     Field operator[](size_t index) const;
 
-    // All of them, as they go over the wire, without the empty line that ends them.
-    std::string_view wire() const { return m_storage ? std::string_view(m_storage->text) : std::string_view{}; }
+    // What they take on the wire, without the empty line that ends them, and writing that to `out`, which
+    // has the room. Returns the end of what was written.
+    size_t wireSize() const;
+    char* writeTo(char* out) const;
 
-    // --- For the parser, which gets names and values in pieces ---
+    // --- For the parser ---
 
-    void appendName(std::string_view piece);
-    void appendValue(std::string_view piece);
-    Field endField();  // the field that is complete now, white space around its value removed
+    // Empties it, ready for bytes of a message and then fields that are parts of them.
+    void beginRaw();
+    void appendRaw(std::string_view bytes) { m_storage->text.append(bytes); }
+    std::string_view raw() const { return m_storage->text.view(); }
+    Field addRaw(uint32_t nameStart, uint32_t nameSize, uint32_t valueStart, uint32_t valueSize);
 
 private:
     struct Position {
-        uint32_t start;
+        uint32_t nameStart;
         uint32_t nameSize;
+        uint32_t valueStart;
         uint32_t valueSize;
     };
     struct Storage {
-        std::string text;
+        ByteBuffer text;
         std::vector<Position> fields;
-        uint32_t openStart = 0;     // } of the field that
-        uint32_t openNameSize = 0;  // } is being parsed
-        bool valueBegun = false;
+        uint32_t nameSizes = 0;  // a bit per length of a name, modulo 32: tells most absent ones at once
+        bool isRaw = false;      // text has more than the fields: what came from the wire
     };
     struct Recycle {
         void operator()(Storage* storage) const noexcept;
@@ -79,6 +88,9 @@ private:
 
     Storage& storage();
     void append(std::string_view name, std::string_view value);
+    Position& addPosition(const Position& position);
+    void rewrite();
+    Field at(const Position& position) const;
 
     std::unique_ptr<Storage, Recycle> m_storage;  // null: no fields
 };

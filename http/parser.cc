@@ -3,47 +3,69 @@
 #include <llhttp.h>
 
 #include <algorithm>
-#include <cassert>
+#include <charconv>
+#include <utility>
 
 #include "http/uri.h"
 
 namespace tnet {
+namespace {
+
+bool isBlank(char c) {
+    return c == ' ' || c == '\t';
+}
+
+bool hasEmptyItem(std::string_view list) {
+    for (;;) {
+        const size_t comma = std::min(list.find(','), list.size());
+        if (std::all_of(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(comma), isBlank)) return true;
+        if (comma == list.size()) return false;
+        list.remove_prefix(comma + 1);
+    }
+}
+
+}  // namespace
 
 static_assert(static_cast<int>(HttpMethod::Delete) == HTTP_DELETE);
 static_assert(static_cast<int>(HttpMethod::Connect) == HTTP_CONNECT);
 static_assert(static_cast<int>(HttpMethod::Unlink) == HTTP_UNLINK);
 static_assert(static_cast<int>(HttpMethod::Source) == HTTP_SOURCE);
 
-// llhttp with callbacks that write into the parser's request.
+// llhttp, with callbacks that note where things are.
 struct HttpParser::Machine {
     llhttp_t state;
 
     static HttpParser& of(llhttp_t* state) { return *static_cast<HttpParser*>(state->data); }
 
-    static HttpHeaders& fields(HttpParser& parser) {
-        return parser.m_inBody ? parser.m_request->m_trailers : parser.m_request->m_headers;
-    }
-
     static int onUrl(llhttp_t* state, const char* at, size_t size) {
-        of(state).m_request->m_target.append(at, size);
+        HttpParser& parser = of(state);
+        parser.m_target.add(static_cast<size_t>(at - parser.m_base), size);
         return 0;
     }
 
     static int onHeaderField(llhttp_t* state, const char* at, size_t size) {
-        fields(of(state)).appendName({at, size});
+        HttpParser& parser = of(state);
+        if (parser.m_inBody) return onTrailerText(parser, parser.m_name, {at, size});
+        parser.m_name.add(static_cast<size_t>(at - parser.m_base), size);
         return 0;
     }
 
     static int onHeaderValue(llhttp_t* state, const char* at, size_t size) {
-        fields(of(state)).appendValue({at, size});
+        HttpParser& parser = of(state);
+        if (parser.m_inBody) return onTrailerText(parser, parser.m_value, {at, size});
+        parser.m_value.add(static_cast<size_t>(at - parser.m_base), size);
+        return 0;
+    }
+
+    static int onTrailerText(HttpParser& parser, Span& span, std::string_view piece) {
+        span.add(parser.m_trailerText.size(), piece.size());
+        parser.m_trailerText.append(piece);
         return 0;
     }
 
     static int onHeaderValueComplete(llhttp_t* state) {
         HttpParser& parser = of(state);
-        const HttpHeaders::Field field = fields(parser).endField();
-        if (parser.m_inBody) return 0;
-        parser.m_fieldError = parser.noteField(field);
+        parser.m_fieldError = parser.m_inBody ? parser.endTrailer() : parser.endField();
         return parser.m_fieldError != nullptr ? HPE_USER : 0;
     }
 
@@ -52,7 +74,15 @@ struct HttpParser::Machine {
         return 0;
     }
 
+    static int onChunkHeader(llhttp_t* state) {
+        HttpParser& parser = of(state);
+        const uint64_t room = UINT64_MAX - parser.m_announcedBytes;
+        parser.m_announcedBytes += std::min(room, state->content_length);
+        return 0;
+    }
+
     static int onBody(llhttp_t* state, const char* at, size_t size) {
+        if (size == 0) return 0;  // llhttp was called with nothing in the middle of a body
         of(state).m_bodyPiece = {at, size};
         return HPE_PAUSED;
     }
@@ -71,6 +101,7 @@ struct HttpParser::Machine {
             s.on_header_value = onHeaderValue;
             s.on_header_value_complete = onHeaderValueComplete;
             s.on_headers_complete = onHeadersComplete;
+            s.on_chunk_header = onChunkHeader;
             s.on_body = onBody;
             s.on_message_complete = onMessageComplete;
             return s;
@@ -87,13 +118,19 @@ HttpParser::~HttpParser() = default;
 void HttpParser::begin(HttpRequest* request) {
     llhttp_init(&m_machine->state, HTTP_REQUEST, &Machine::settings());
     m_machine->state.data = this;
+    // Without a setter in 8.1: the guard has checked the version, and more strictly.
+    m_machine->state.lenient_flags = LENIENT_VERSION;
     m_headGuard.reset();
     m_request = request;
-    m_inBody = m_headersDone = m_messageDone = false;
+    m_request->m_headers.beginRaw();
+    m_fed = 0;
+    m_target = m_name = m_value = Span{};
+    m_host = {};
+    m_announcedBytes = 0;
     m_fieldError = nullptr;
     m_fieldErrorStatus = 400;
-    m_hosts = 0;
-    m_sawTransferEncoding = m_connectionClose = m_connectionKeepAlive = m_connectionUpgrade = m_upgrade = false;
+    m_inBody = m_headersDone = m_messageDone = m_sawHost = m_sawTransferEncoding = false;
+    m_connectionClose = m_connectionKeepAlive = m_connectionUpgrade = m_upgrade = false;
 }
 
 HttpParser::Event HttpParser::parse(std::string_view& input) {
@@ -102,14 +139,22 @@ HttpParser::Event HttpParser::parse(std::string_view& input) {
 
 HttpParser::Event HttpParser::parseHead(std::string_view& input) {
     const HeadGuard::Verdict verdict = m_headGuard.check(input);
-    const std::string_view head = input.substr(0, verdict.headBytes);
-    // Bytes before a faulty line go to the machine too: what it finds in them came first.
-    const int error = execute(head);
-    const bool stoppedBehindHead = m_messageDone && (error == HPE_PAUSED || error == HPE_PAUSED_UPGRADE);
-    if (error != HPE_OK && !stoppedBehindHead) return refuseAsMachine(head);
-    if (verdict.status != 0) return refuse(verdict.status, verdict.reason);
+    HttpHeaders& headers = m_request->m_headers;
+    headers.appendRaw(input.substr(0, verdict.headBytes));
     input.remove_prefix(verdict.headBytes);
-    if (verdict.complete != m_headersDone) return refuse(400, "head ends where no line ends");
+    const std::string_view head = headers.raw();
+    // The machine refuses a method at its first odd byte; what is wrong with it shows at its end.
+    const bool hasMethod = m_fed > 0 || verdict.complete || head.find(' ') != std::string_view::npos;
+    if (hasMethod) {
+        m_base = head.data();
+        // Bytes before a faulty line go to the machine too: what it finds in them came first.
+        const int error = execute(head.substr(m_fed));
+        m_fed = head.size();
+        const bool stoppedBehindHead = m_messageDone && (error == HPE_PAUSED || error == HPE_PAUSED_UPGRADE);
+        if (error != HPE_OK && !stoppedBehindHead) return refuseAsMachine();
+    }
+    if (verdict.status != 0) return refuse(verdict.status, verdict.reason);
+    if (verdict.complete != m_headersDone) return refuseAsMachine();  // they differ about where the head ends
     return verdict.complete ? headComplete() : Event::NeedMore;
 }
 
@@ -121,10 +166,9 @@ int HttpParser::execute(std::string_view bytes) {
 HttpParser::Event HttpParser::headComplete() {
     const llhttp_t& state = m_machine->state;
     HttpRequest& request = *m_request;
-    if (state.http_major != 1 || state.http_minor > 1) return refuse(505, "HTTP version");
     if (state.method >= kHttpMethodCount) return refuse(501, "method of another protocol");
     request.m_method = static_cast<HttpMethod>(state.method);
-    request.m_minorVersion = state.http_minor;
+    request.m_minorVersion = std::min<uint8_t>(state.http_minor, 1);
     request.m_keepAlive = !m_connectionClose && (request.isHttp11() || m_connectionKeepAlive);
     request.m_upgradeOffered = request.isHttp11() && m_upgrade && m_connectionUpgrade;
     if (const char* const reason = checkFraming()) return refuse(400, reason);
@@ -132,13 +176,18 @@ HttpParser::Event HttpParser::headComplete() {
     if (m_messageDone) return Event::Complete;
     m_inBody = true;
     m_chunkGuard.reset();
+    m_trailerText.clear();
+    m_announcedBytes = request.m_contentLength.value_or(0);
     return Event::Headers;
 }
 
-// RFC 9112 §3.2 (Host), §6.1 (Transfer-Encoding in 1.0), §6.3 (both framings).
+// RFC 9112 §3 (single spaces), §3.2 (Host), §6.1 (Transfer-Encoding in 1.0), §6.3 (both framings).
 const char* HttpParser::checkFraming() {
     HttpRequest& request = *m_request;
-    if (request.isHttp11() && m_hosts == 0) return "no Host";
+    constexpr size_t kSpacesAndVersion = 10;
+    const size_t expected = methodName(request.m_method).size() + m_target.size + kSpacesAndVersion;
+    if (m_headGuard.requestLineBytes() != expected) return "request line is not method, target, version";
+    if (request.isHttp11() && !m_sawHost) return "no Host";
     if (m_sawTransferEncoding && !request.isHttp11()) return "Transfer-Encoding in HTTP/1.0";
     if (m_sawTransferEncoding && request.m_contentLength) return "Content-Length with Transfer-Encoding";
     request.m_chunked = m_sawTransferEncoding;
@@ -147,15 +196,41 @@ const char* HttpParser::checkFraming() {
 
 const char* HttpParser::checkTarget() {
     HttpRequest& request = *m_request;
+    request.m_target = request.m_headers.raw().substr(m_target.start, m_target.size);
     const auto target = parseTarget(request.m_target, request.m_method == HttpMethod::Connect,
                                     request.m_method == HttpMethod::Options);
     if (!target) return "request target";
     request.m_path = target->path;
     request.m_query = target->query;
     // RFC 9112 §3.2.2: what absolute-form says overrides Host.
-    request.m_authority = target->authority.empty() ? request.m_headers.get("Host") : target->authority;
+    request.m_authority = target->authority.empty() ? m_host : target->authority;
     // Escapes and dot segments in the path are the router's to refuse: it decodes.
     if (request.m_path.empty()) request.m_path = request.m_target;
+    return nullptr;
+}
+
+const char* HttpParser::endField() {
+    const std::string_view head = m_request->m_headers.raw();
+    // llhttp leaves the white space behind a value to us (RFC 9112 §5.1).
+    while (m_value.size > 0 && isBlank(head[m_value.start + m_value.size - 1])) --m_value.size;
+    if (m_value.size == 0) m_value.start = m_name.start;
+    const HttpHeaders::Field field = m_request->m_headers.addRaw(m_name.start, m_name.size, m_value.start, m_value.size);
+    m_name = m_value = Span{};
+    return noteField(field);
+}
+
+// RFC 9110 §6.5.1: nothing that frames or routes a message may come behind its body.
+const char* HttpParser::endTrailer() {
+    const std::string_view text = m_trailerText;
+    std::string_view value = text.substr(m_value.size > 0 ? m_value.start : 0, m_value.size);
+    while (!value.empty() && isBlank(value.back())) value.remove_suffix(1);
+    const std::string_view name = text.substr(m_name.start, m_name.size);
+    m_name = m_value = Span{};
+    for (const std::string_view forbidden : {"Content-Length", "Transfer-Encoding", "Host"}) {
+        if (equalsIgnoreCase(name, forbidden)) return "field that may not be a trailer";
+    }
+    if (!isToken(name) || !isFieldValue(value)) return "malformed trailer";
+    m_request->m_trailers.add(name, value);
     return nullptr;
 }
 
@@ -164,8 +239,7 @@ const char* HttpParser::noteField(HttpHeaders::Field field) {
     switch (field.name.size()) {
         case 4:
             if (!equalsIgnoreCase(field.name, "Host")) break;
-            if (++m_hosts > 1) return "more than one Host";
-            return isValidAuthority(field.value) ? nullptr : "Host";
+            return noteHost(field.value);
         case 6:
             if (!equalsIgnoreCase(field.name, "Expect")) break;
             if (equalsIgnoreCase(field.value, "100-continue")) {
@@ -195,30 +269,36 @@ const char* HttpParser::noteField(HttpHeaders::Field field) {
     return nullptr;
 }
 
+const char* HttpParser::noteHost(std::string_view value) {
+    if (std::exchange(m_sawHost, true)) return "more than one Host";
+    m_host = value;
+    if (value == m_validHost && !value.empty()) return nullptr;
+    if (!isValidAuthority(value)) return "Host";
+    m_validHost = value;
+    return nullptr;
+}
+
 // RFC 9112 §6.1: chunked once, and last; nothing else is implemented here.
 const char* HttpParser::noteTransferEncoding(std::string_view value) {
-    if (m_sawTransferEncoding) return "more than one Transfer-Encoding";
-    m_sawTransferEncoding = true;
+    if (std::exchange(m_sawTransferEncoding, true)) return "more than one Transfer-Encoding";
     if (equalsIgnoreCase(value, "chunked")) return nullptr;
     const size_t comma = value.rfind(',');
     if (comma == std::string_view::npos || !listContains(value.substr(comma + 1), "chunked")) {
         return "Transfer-Encoding does not end in chunked";
     }
-    if (listContains(value.substr(0, comma), "chunked")) return "chunked twice";
+    const std::string_view before = value.substr(0, comma);
+    if (listContains(before, "chunked")) return "chunked twice";
+    if (hasEmptyItem(before)) return "empty transfer coding";
     m_fieldErrorStatus = 501;
     return "Transfer-Encoding is not implemented";
 }
 
 // RFC 9110 §8.6: 1*DIGIT. Lists of equal values are refused too.
 const char* HttpParser::noteContentLength(std::string_view value) {
-    constexpr size_t kMostDigits = 18;  // fits 63 bits
     if (m_request->m_contentLength) return "more than one Content-Length";
     uint64_t length = 0;
-    for (const char c : value) {
-        if (c < '0' || c > '9') return "Content-Length";
-        length = length * 10 + static_cast<uint64_t>(c - '0');
-    }
-    if (value.empty() || value.size() > kMostDigits) return "Content-Length";
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), length);
+    if (value.empty() || error != std::errc() || end != value.data() + value.size()) return "Content-Length";
     m_request->m_contentLength = length;
     return nullptr;
 }
@@ -228,7 +308,7 @@ HttpParser::Event HttpParser::parseBody(std::string_view& input) {
     llhttp_resume(&m_machine->state);
     const int error = execute(input);
     if (error != HPE_OK && error != HPE_PAUSED && !(error == HPE_PAUSED_UPGRADE && m_messageDone)) {
-        return refuseAsMachine(input);
+        return refuseAsMachine();
     }
     const size_t used = error == HPE_OK
                             ? input.size()
@@ -249,18 +329,15 @@ HttpParser::Event HttpParser::refuse(int status, const char* reason) {
     return Event::Error;
 }
 
-// `input`: what the machine was given when it failed.
-HttpParser::Event HttpParser::refuseAsMachine(std::string_view input) {
-    const llhttp_t& state = m_machine->state;
+HttpParser::Event HttpParser::refuseAsMachine() {
     if (m_fieldError != nullptr) return refuse(m_fieldErrorStatus, m_fieldError);
-    const char* const reason = state.reason != nullptr ? state.reason : "malformed request";
-    if (state.error == HPE_INVALID_VERSION && std::string_view(reason) == "Invalid HTTP version") return refuse(505, reason);
-    if (state.error == HPE_INVALID_METHOD) {
-        // RFC 9110 §15.6.2: a method that could be one is not implemented; the rest is no method.
-        const auto at = static_cast<size_t>(llhttp_get_error_pos(&state) - input.data());
-        return refuse(at < input.size() && isToken(input.substr(at, 1)) ? 501 : 400, "method");
-    }
-    return refuse(400, reason);
+    if (m_inBody) return refuse(400, "malformed chunked body");
+    // RFC 9110 §15.6.2: a method that could be one is not implemented; the rest is no method.
+    std::string_view method = m_request->m_headers.raw();
+    method.remove_prefix(std::min(method.find_first_not_of("\r\n"), method.size()));
+    method = method.substr(0, method.find(' '));
+    if (isToken(method) && !methodFromName(method)) return refuse(501, "method");
+    return refuse(400, "malformed head");
 }
 
 }  // namespace tnet

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "http/head_guard.h"
@@ -38,7 +39,7 @@ public:
     HttpParser(const HttpParser&) = delete;
     HttpParser& operator=(const HttpParser&) = delete;
 
-    // Begins the next request, to be written into `request`, which is empty.
+    // Begins the next request, to be written into `request`, which is new or was cleared.
     void begin(HttpRequest* request);
 
     // Consumes from the front of `input`. Not to be called after Complete or Error without begin().
@@ -47,6 +48,9 @@ public:
     // After Body: a view into the input of that call.
     std::string_view bodyPiece() const { return m_bodyPiece; }
 
+    // What has been announced of the body so far: its Content-Length, or the chunk sizes read.
+    uint64_t announcedBytes() const { return m_announcedBytes; }
+
     // After Error.
     int errorStatus() const { return m_errorStatus; }
     const char* errorReason() const { return m_errorReason; }  // static
@@ -54,17 +58,31 @@ public:
 private:
     struct Machine;  // llhttp's
 
+    // A piece of text in the head or among the trailers, by position, since the text may move.
+    struct Span {
+        uint32_t start = 0;
+        uint32_t size = 0;
+
+        void add(size_t at, size_t bytes) {
+            if (size == 0) start = static_cast<uint32_t>(at);
+            size += static_cast<uint32_t>(bytes);
+        }
+    };
+
     Event parseHead(std::string_view& input);
     Event parseBody(std::string_view& input);
     int execute(std::string_view bytes);
     Event headComplete();
     const char* checkFraming();
     const char* checkTarget();
+    const char* endField();
+    const char* endTrailer();
     const char* noteField(HttpHeaders::Field field);
+    const char* noteHost(std::string_view value);
     const char* noteTransferEncoding(std::string_view value);
     const char* noteContentLength(std::string_view value);
     Event refuse(int status, const char* reason);
-    Event refuseAsMachine(std::string_view input);
+    Event refuseAsMachine();
 
     const HttpLimits* m_limits;
     std::unique_ptr<Machine> m_machine;
@@ -75,12 +93,22 @@ private:
     int m_errorStatus = 0;
     const char* m_errorReason = "";
 
+    const char* m_base = nullptr;  // position 0 of the spans
+    size_t m_fed = 0;              // bytes of the head that llhttp has had
+    Span m_target;
+    Span m_name;   // } of the field that
+    Span m_value;  // } is being parsed
+    std::string m_trailerText;     // what trailers are parsed from
+    std::string_view m_host;       // Host's value; of the head
+    std::string m_validHost;       // the last one that was found valid: they repeat
+    uint64_t m_announcedBytes = 0;
+    const char* m_fieldError = nullptr;  // what noteField refused, and
+    int m_fieldErrorStatus = 400;        // how
+
     bool m_inBody = false;
-    bool m_headersDone = false;   // llhttp's callbacks of the current parse(): the head ended
-    bool m_messageDone = false;   // the message ended
-    const char* m_fieldError = nullptr;  // what noteField refused
-    int m_fieldErrorStatus = 400;
-    uint8_t m_hosts = 0;
+    bool m_headersDone = false;  // } llhttp called back
+    bool m_messageDone = false;  // } in this parse()
+    bool m_sawHost = false;
     bool m_sawTransferEncoding = false;
     bool m_connectionClose = false;
     bool m_connectionKeepAlive = false;

@@ -20,17 +20,16 @@ std::optional<std::string> HttpRequest::queryParam(std::string_view name) const 
     return tnet::queryParam(m_query, name);
 }
 
-// Ready for the next request; capacities stay, but for what a large body needed.
+// Ready for the next request, whose parsing begins the headers anew; capacities stay, but for what a
+// large body needed.
 void HttpRequest::clear() {
     m_chunked = false;
     m_keepAlive = true;
     m_expectContinue = false;
     m_upgradeOffered = false;
     m_contentLength.reset();
-    m_target.clear();
-    m_path = m_query = m_authority = {};
-    m_headers.clear();
-    m_trailers.clear();
+    m_target = m_path = m_query = m_authority = {};
+    if (!m_trailers.empty()) m_trailers.clear();
     m_body.clear();
     if (m_body.capacity() > kKeptBodyCapacity) m_body = std::string();
     m_params.clear();

@@ -72,11 +72,11 @@ private:
     bool m_expectContinue = false;
     bool m_upgradeOffered = false;  // Upgrade, and "upgrade" in Connection (RFC 9110 §7.8)
     std::optional<uint64_t> m_contentLength;
-    std::string m_target;
-    std::string_view m_path;       // }
-    std::string_view m_query;      // } of m_target or m_headers
+    HttpHeaders m_headers;         // with the whole head as it came
+    std::string_view m_target;     // }
+    std::string_view m_path;       // } of the head
+    std::string_view m_query;      // }
     std::string_view m_authority;  // }
-    HttpHeaders m_headers;
     HttpHeaders m_trailers;
     std::string m_body;
     std::vector<PathParam> m_params;

@@ -39,9 +39,9 @@ HttpResponse HttpResponse::error(int status) {
 }
 
 size_t HttpResponse::bodySize() const {
-    if (const auto* const text = std::get_if<std::string>(&m_body)) return text->size();
-    if (const auto* const shared = std::get_if<SharedBytesPtr_t>(&m_body)) return *shared ? (*shared)->size() : 0;
-    return std::get_if<FileBody>(&m_body)->size;
+    if (const SharedBytesPtr_t* const shared = sharedBody()) return *shared ? (*shared)->size() : 0;
+    if (const FileBody* const file = fileBody()) return file->size;
+    return m_text.size();
 }
 
 }  // namespace tnet

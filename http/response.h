@@ -8,6 +8,7 @@
 // Threads: a value; one thread at a time, any thread.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,7 +26,6 @@ public:
         off_t offset = 0;
         size_t size = 0;  // exactly this much is sent
     };
-    using Body = std::variant<std::string, SharedBytesPtr_t, FileBody>;
 
     explicit HttpResponse(int status = 200) : m_status(status) {}
 
@@ -47,13 +47,15 @@ public:
         return std::move(*this);
     }
 
-    // Shared bytes are referenced, not copied: one for any number of responses.
+    // Text, shared bytes (referenced, not copied: one for any number of responses), or part of a file.
+    template <class Body>
     HttpResponse& setBody(Body body) & {
-        m_body = std::move(body);
+        assignBody(std::move(body));
         return *this;
     }
+    template <class Body>
     HttpResponse&& setBody(Body body) && {
-        m_body = std::move(body);
+        assignBody(std::move(body));
         return std::move(*this);
     }
     HttpResponse& setStatus(int status) {
@@ -64,16 +66,29 @@ public:
     int status() const { return m_status; }
     HttpHeaders& headers() { return m_headers; }
     const HttpHeaders& headers() const { return m_headers; }
-    const Body& body() const { return m_body; }
     size_t bodySize() const;
 
-    // For the sender.
-    Body takeBody() { return std::move(m_body); }
+    // For the sender. At most one of the three is there.
+    std::string& text() { return m_text; }
+    const SharedBytesPtr_t* sharedBody() const { return m_other ? std::get_if<SharedBytesPtr_t>(m_other.get()) : nullptr; }
+    const FileBody* fileBody() const { return m_other ? std::get_if<FileBody>(m_other.get()) : nullptr; }
 
 private:
+    using OtherBody = std::variant<SharedBytesPtr_t, FileBody>;
+
+    void assignBody(std::string text) {
+        m_text = std::move(text);
+        m_other.reset();
+    }
+    void assignBody(OtherBody other) {
+        m_text.clear();
+        m_other = std::make_shared<const OtherBody>(std::move(other));
+    }
+
     int m_status;
     HttpHeaders m_headers;
-    Body m_body;
+    std::string m_text;
+    std::shared_ptr<const OtherBody> m_other;  // null: the body is m_text
 };
 
 }  // namespace tnet

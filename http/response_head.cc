@@ -3,6 +3,7 @@
 #include <array>
 #include <charconv>
 #include <cstdio>
+#include <cstring>
 #include <ctime>
 
 #include "http/types.h"
@@ -10,53 +11,65 @@
 namespace tnet {
 namespace {
 
-void appendNumber(std::string& out, uint64_t number) {
-    std::array<char, 20> digits;
-    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
-    out.append(digits.data(), static_cast<size_t>(end - digits.data()));
+constexpr size_t kNumberBytes = 20;   // a 64-bit number in decimal
+constexpr size_t kFixedBytes = 256;   // status line but its reason, Date, framing, the empty line
+
+char* write(char* out, std::string_view text) {
+    std::memcpy(out, text.data(), text.size());
+    return out + text.size();
 }
 
-void appendStatusLine(std::string& out, int status) {
-    if (status == 200) {
-        out.append("HTTP/1.1 200 OK\r\n");
-        return;
-    }
-    out.append("HTTP/1.1 ");
-    appendNumber(out, static_cast<uint64_t>(status));
-    out.append(" ").append(reasonPhrase(status)).append("\r\n");
+char* writeNumber(char* out, uint64_t number) {
+    return std::to_chars(out, out + kNumberBytes, number).ptr;
+}
+
+char* writeStatusLine(char* out, int status) {
+    if (status == 200) return write(out, "HTTP/1.1 200 OK\r\n");
+    out = write(out, "HTTP/1.1 ");
+    out = writeNumber(out, static_cast<uint64_t>(status));
+    out = write(out, " ");
+    out = write(out, reasonPhrase(status));
+    return write(out, "\r\n");
 }
 
 bool isFramingField(std::string_view name) {
     switch (name.size()) {
-        case 10: return equalsIgnoreCase(name, "Connection");
-        case 14: return equalsIgnoreCase(name, "Content-Length");
-        case 17: return equalsIgnoreCase(name, "Transfer-Encoding");
-        default: return false;
+        case 10:
+            return equalsIgnoreCase(name, "Connection");
+        case 14:
+            return equalsIgnoreCase(name, "Content-Length");
+        case 17:
+            return equalsIgnoreCase(name, "Transfer-Encoding");
+        default:
+            return false;
     }
 }
 
-void appendHeaders(std::string& out, const HttpHeaders& headers) {
-    bool ours = false;
-    for (size_t i = 0; i < headers.size(); ++i) ours = ours || isFramingField(headers[i].name);
-    if (!ours) {
-        out.append(headers.wire());
-        return;
-    }
+bool hasFramingField(const HttpHeaders& headers) {
+    return headers.has("Connection") || headers.has("Content-Length") || headers.has("Transfer-Encoding");
+}
+
+char* writeHeadersWithoutFraming(char* out, const HttpHeaders& headers) {
     for (size_t i = 0; i < headers.size(); ++i) {
         const HttpHeaders::Field field = headers[i];
-        if (!isFramingField(field.name)) out.append(field.name).append(": ").append(field.value).append("\r\n");
+        if (isFramingField(field.name)) continue;
+        out = write(out, field.name);
+        out = write(out, ": ");
+        out = write(out, field.value);
+        out = write(out, "\r\n");
     }
+    return out;
 }
 
-void appendFraming(std::string& out, const ResponseFraming& framing) {
+char* writeFraming(char* out, const ResponseFraming& framing) {
     switch (framing.body) {
         case ResponseFraming::Body::Length:
-            out.append("Content-Length: ");
-            appendNumber(out, framing.length);
-            out.append("\r\n");
+            out = write(out, "Content-Length: ");
+            out = writeNumber(out, framing.length);
+            out = write(out, "\r\n");
             break;
         case ResponseFraming::Body::Chunked:
-            out.append("Transfer-Encoding: chunked\r\n");
+            out = write(out, "Transfer-Encoding: chunked\r\n");
             break;
         case ResponseFraming::Body::UntilClose:
         case ResponseFraming::Body::None:
@@ -64,14 +77,13 @@ void appendFraming(std::string& out, const ResponseFraming& framing) {
     }
     switch (framing.connection) {
         case ResponseFraming::Connection::Unsaid:
-            break;
+            return out;
         case ResponseFraming::Connection::Close:
-            out.append("Connection: close\r\n");
-            break;
+            return write(out, "Connection: close\r\n");
         case ResponseFraming::Connection::KeepAlive:
-            out.append("Connection: keep-alive\r\n");
-            break;
+            return write(out, "Connection: keep-alive\r\n");
     }
+    return out;
 }
 
 }  // namespace
@@ -97,13 +109,18 @@ std::string_view HttpDate::line(TimePoint now) {
     return m_line;
 }
 
-void appendResponseHead(std::string& out, const HttpResponse& response, const ResponseFraming& framing,
+size_t responseHeadBound(const HttpResponse& response) {
+    return kFixedBytes + reasonPhrase(response.status()).size() + response.headers().wireSize();
+}
+
+char* writeResponseHead(char* out, const HttpResponse& response, const ResponseFraming& framing,
                         std::string_view dateLine) {
-    appendStatusLine(out, response.status());
-    if (!response.headers().has("Date")) out.append(dateLine);
-    appendFraming(out, framing);
-    appendHeaders(out, response.headers());
-    out.append("\r\n");
+    const HttpHeaders& headers = response.headers();
+    out = writeStatusLine(out, response.status());
+    if (!headers.has("Date")) out = write(out, dateLine);
+    out = writeFraming(out, framing);
+    out = hasFramingField(headers) ? writeHeadersWithoutFraming(out, headers) : headers.writeTo(out);
+    return write(out, "\r\n");
 }
 
 bool statusHasBody(int status) {

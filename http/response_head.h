@@ -35,10 +35,13 @@ struct ResponseFraming {
     Connection connection = Connection::Unsaid;
 };
 
-// Appends status line, Date, framing, the response's own headers and the empty line. Headers of the
-// response that the framing owns are left out: Content-Length, Transfer-Encoding, Connection (and Date
-// is not added where the response has one).
-void appendResponseHead(std::string& out, const HttpResponse& response, const ResponseFraming& framing,
+// The room that writeResponseHead needs at most.
+size_t responseHeadBound(const HttpResponse& response);
+
+// Writes status line, Date, framing, the response's own headers and the empty line; returns the end of
+// what was written. Headers of the response that the framing owns are left out: Content-Length,
+// Transfer-Encoding, Connection (and Date is not added where the response has one).
+char* writeResponseHead(char* out, const HttpResponse& response, const ResponseFraming& framing,
                         std::string_view dateLine);
 
 // RFC 9110 §6.4.1: 1xx, 204 and 304 have no body, whatever the handler says.

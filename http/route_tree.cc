@@ -13,13 +13,9 @@ constexpr uint32_t kRoot = 0;
 constexpr uint32_t kNone = 0;
 constexpr size_t kFirstSlots = 16;
 
-bool isParam(std::string_view segment) {
-    return !segment.empty() && segment[0] == ':';
-}
+bool isParam(std::string_view segment) { return !segment.empty() && segment[0] == ':'; }
 
-bool isRest(std::string_view segment) {
-    return !segment.empty() && segment[0] == '*';
-}
+bool isRest(std::string_view segment) { return !segment.empty() && segment[0] == '*'; }
 
 bool isDotSegment(std::string_view segment) {
     const bool isShort = segment.size() == 1 || segment.size() == 2;
@@ -39,7 +35,8 @@ bool isForbiddenInPattern(char c) {
 std::vector<std::string_view> segmentsOf(std::string_view pattern) {
     std::vector<std::string_view> segments;
     size_t start = 1;
-    for (size_t end = pattern.find('/', start); end != std::string_view::npos; end = pattern.find('/', start)) {
+    for (size_t end = pattern.find('/', start); end != std::string_view::npos;
+         end = pattern.find('/', start)) {
         segments.push_back(pattern.substr(start, end - start));
         start = end + 1;
     }
@@ -88,9 +85,7 @@ std::string_view flawOf(std::string_view pattern) {
     return "";
 }
 
-std::string quoted(std::string_view pattern) {
-    return "'" + std::string(pattern) + "'";
-}
+std::string quoted(std::string_view pattern) { return "'" + std::string(pattern) + "'"; }
 
 // FNV-1a, begun with the parent, the good bits moved down. Who fills the table is us, so nobody can aim at
 // its collisions.
@@ -115,7 +110,9 @@ struct RouteTree::Split {
     // Matched: it can be searched for.
     MatchResult cut(std::string_view path, std::string& scratch);
 
-    std::string_view segment(size_t index) const { return text.substr(segments[index].start, segments[index].size); }
+    std::string_view segment(size_t index) const {
+        return text.substr(segments[index].start, segments[index].size);
+    }
     std::string_view textFrom(size_t index) const { return text.substr(segments[index].start); }
 
     std::string_view text;  // decoded: `path` itself if it has no '%', else `scratch`
@@ -244,8 +241,8 @@ Result<size_t> RouteTree::insert(std::string_view pattern) {
     if (node.pattern != kNoPattern) {
         const std::string& present = m_patterns[node.pattern];
         if (present == pattern) return size_t{node.pattern};
-        return makeError(std::errc::file_exists,
-                         "route " + quoted(pattern) + " differs from " + quoted(present) + " only in its names");
+        return makeError(std::errc::file_exists, "route " + quoted(pattern) + " differs from " +
+                                                     quoted(present) + " only in its names");
     }
     const std::vector<std::string_view> names = namesOf(m_patterns.emplace_back(pattern));
     node.pattern = static_cast<uint32_t>(m_patterns.size() - 1);

@@ -122,8 +122,8 @@ private:
     std::vector<Node> m_nodes;
     std::vector<Slot> m_slots;  // a power of two of them, at most half used
     size_t m_usedSlots = 0;
-    size_t m_longestSegment = 0;          // of the static ones: a peer's longer one is not even hashed
-    std::deque<std::string> m_patterns;   // a deque, for growing it does not move the texts...
+    size_t m_longestSegment = 0;            // of the static ones: a peer's longer one is not even hashed
+    std::deque<std::string> m_patterns;     // a deque, for growing it does not move the texts...
     std::vector<std::string_view> m_names;  // ...that these view
 };
 

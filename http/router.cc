@@ -4,6 +4,8 @@
 #include <bitset>
 #include <cassert>
 #include <exception>
+#include <string>
+#include <unordered_map>
 #include <utility>
 
 #include "http/route_tree.h"
@@ -70,7 +72,13 @@ struct HttpRouter::Table {
         std::shared_ptr<Group> group;
     };
 
+    struct HashText {
+        using is_transparent = void;
+        size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+    };
+
     RouteTree tree{};
+    std::unordered_map<std::string, size_t, HashText, std::equal_to<>> exact{};  // patterns without parameters
     std::vector<Endpoint> endpoints{};  // by the tree's index
     std::vector<Registered> registered{};
     std::shared_ptr<Group> outermost = std::make_shared<Group>();
@@ -103,16 +111,6 @@ void HttpRouter::run(const HttpRoutePtr_t& route, HttpResponder responder) {
     HttpNext(route, 0)(std::move(responder));
 }
 
-HttpResponse HttpRouter::answerWithoutRoute(const Match& match) {
-    HttpResponse response = match.status == 204 ? HttpResponse(204) : HttpResponse::error(match.status);
-    if (match.status == 426) {
-        response.header("Upgrade", match.allow);
-    } else if (!match.allow.empty()) {
-        response.header("Allow", match.allow);
-    }
-    return response;
-}
-
 HttpRoutePtr_t HttpRouter::wrapped(HttpResponse response) const {
     if (m_table->outermost->middleware.empty()) return nullptr;
     auto route = std::make_shared<HttpRoute>();
@@ -123,34 +121,54 @@ HttpRoutePtr_t HttpRouter::wrapped(HttpResponse response) const {
 
 // --- Matching ---
 
-HttpRouter::Match HttpRouter::match(HttpRequest& request) const {
-    const HttpMethod method = request.method();
-    if (method == HttpMethod::Options && request.path() == "*") return {nullptr, 204, allowList(m_table->allMethods)};
-    const bool mayUpgrade = request.m_upgradeOffered && method == HttpMethod::Get;
-    Match found;
-    MethodSet allowed;
-    std::string tokens;
-    const auto visit = [&](size_t index) {
-        const Endpoint& endpoint = m_table->endpoints[index];
+const HttpRoutePtr_t* HttpRouter::routeAt(const Endpoint& endpoint, const HttpRequest& request) {
+    if (request.m_upgradeOffered && request.method() == HttpMethod::Get) {
         for (const Endpoint::ByToken& entry : endpoint.upgrades) {
-            if (mayUpgrade && listContains(request.header("Upgrade"), entry.token)) {
-                found.route = &entry.route;
-                return true;
-            }
-            tokens += (tokens.empty() ? "" : ", ") + entry.token;
+            if (listContains(request.header("Upgrade"), entry.token)) return &entry.route;
         }
-        found.route = endpoint.find(method);
-        if (found.route == nullptr && method == HttpMethod::Head) found.route = endpoint.find(HttpMethod::Get);
-        if (found.route != nullptr) return true;
-        for (const Endpoint::ByMethod& entry : endpoint.methods) allowed.set(indexOf(entry.method));
-        return false;
+    }
+    const HttpRoutePtr_t* const route = endpoint.find(request.method());
+    if (route != nullptr || request.method() != HttpMethod::Head) return route;
+    return endpoint.find(HttpMethod::Get);
+}
+
+HttpRouter::Match HttpRouter::match(HttpRequest& request) const {
+    // A path that is a pattern without parameters, to the letter, has no more specific match.
+    const auto exact = m_table->exact.find(request.path());
+    if (exact != m_table->exact.end()) {
+        if (const HttpRoutePtr_t* const route = routeAt(m_table->endpoints[exact->second], request)) return {route};
+    }
+    Match found;
+    const auto visit = [&](size_t index) {
+        found.route = routeAt(m_table->endpoints[index], request);
+        return found.route != nullptr;
     };
     const MatchResult result = m_table->tree.match(request.path(), request.m_params, request.m_decoded, visit);
-    if (result == MatchResult::Matched) return found;
-    if (result == MatchResult::Malformed) return {nullptr, 400, {}};
-    if (method == HttpMethod::Get && allowed.none() && !tokens.empty()) return {nullptr, 426, tokens};
-    if (allowed.none()) return {nullptr, 404, {}};
-    return {nullptr, method == HttpMethod::Options ? 204 : 405, allowList(allowed)};
+    found.isMalformed = result == MatchResult::Malformed && request.path() != "*" && request.method() != HttpMethod::Connect;
+    return found;
+}
+
+// RFC 9110 §9.3.7 (OPTIONS), §15.5.6 (405), §15.5.22 (426).
+HttpResponse HttpRouter::answerWithoutRoute(HttpRequest& request, const Match& match) const {
+    if (match.isMalformed) return HttpResponse::error(400);
+    MethodSet allowed;
+    std::string tokens;
+    const auto note = [&](size_t index) {
+        for (const Endpoint::ByMethod& entry : m_table->endpoints[index].methods) allowed.set(indexOf(entry.method));
+        for (const Endpoint::ByToken& entry : m_table->endpoints[index].upgrades) {
+            tokens += (tokens.empty() ? "" : ", ") + entry.token;
+        }
+        return false;
+    };
+    if (request.method() == HttpMethod::Options && request.path() == "*") {
+        allowed = m_table->allMethods;
+    } else {
+        m_table->tree.match(request.path(), request.m_params, request.m_decoded, note);
+    }
+    if (allowed.none() && !tokens.empty()) return HttpResponse::error(426).header("Upgrade", tokens);
+    if (allowed.none()) return HttpResponse::error(404);
+    const bool isOptions = request.method() == HttpMethod::Options;
+    return (isOptions ? HttpResponse(204) : HttpResponse::error(405)).header("Allow", allowList(allowed));
 }
 
 // --- Registering ---
@@ -229,11 +247,13 @@ bool HttpRouter::add(HttpMethod method, std::string_view pattern, std::shared_pt
 }
 
 HttpRouter::Endpoint* HttpRouter::endpoint(std::string_view pattern) {
-    const auto index = m_table->tree.insert(m_group->prefix + std::string(pattern));
+    const std::string whole = m_group->prefix + std::string(pattern);
+    const auto index = m_table->tree.insert(whole);
     if (!index) {
         fail(index.error());
         return nullptr;
     }
+    if (whole.find("/:") == std::string::npos && whole.find("/*") == std::string::npos) m_table->exact[whole] = *index;
     if (*index >= m_table->endpoints.size()) m_table->endpoints.resize(*index + 1);
     return &m_table->endpoints[*index];
 }

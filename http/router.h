@@ -132,15 +132,14 @@ public:
     void freeze();
 
     struct Match {
-        HttpRoutePtr_t const* route = nullptr;  // null: answer `status`
-        int status = 404;                       // 400, 404, 405, 426, or 204 for OPTIONS
-        std::string allow{};                    // 405, 204: for Allow; 426: for Upgrade
+        const HttpRoutePtr_t* route = nullptr;  // null: no route answers it
+        bool isMalformed = false;               // the path cannot be matched safely: 400
     };
     // Finds the route and fills the request's parameters. Valid as long as the router.
     Match match(HttpRequest& request) const;
 
-    // The answer to a request that no route answers.
-    static HttpResponse answerWithoutRoute(const Match& match);
+    // The answer to a request that no route answers: 400, 404, 405, 426, or 204 for OPTIONS.
+    HttpResponse answerWithoutRoute(HttpRequest& request, const Match& match) const;
 
     // A route that runs the outermost middleware and then answers `response`; null if there is none.
     HttpRoutePtr_t wrapped(HttpResponse response) const;
@@ -169,6 +168,7 @@ private:
     bool add(HttpMethod method, std::string_view pattern, std::shared_ptr<HttpRoute> route);
     Endpoint* endpoint(std::string_view pattern);
     bool fail(Error error);
+    static const HttpRoutePtr_t* routeAt(const Endpoint& endpoint, const HttpRequest& request);
 
     std::shared_ptr<Table> m_table;
     std::shared_ptr<Group> m_group;

@@ -56,7 +56,7 @@ std::unique_ptr<HttpWork> HttpService::takeWork() {
 void HttpService::giveBack(std::unique_ptr<HttpWork> work) {
     if (work->timer.isValid()) m_loop->cancel(work->timer);
     work->timer = {};
-    work->reset();
+    if (work->input != HttpWork::Input::None) work->reset();
     work->pending.clear();
     if (work->pending.capacity() > kKeptPendingCapacity) work->pending = std::string();
     if (m_spareWork.size() < kSpareWork) m_spareWork.push_back(std::move(work));

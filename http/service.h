@@ -89,12 +89,6 @@ public:
 
     std::string_view dateLine() { return m_date.line(m_loop->now()); }
 
-    // An empty string with capacity, to put a head together in.
-    std::string& scratch() {
-        m_scratch.clear();
-        return m_scratch;
-    }
-
 private:
     void closeIdle();
     void watchIdle();
@@ -104,7 +98,6 @@ private:
     const HttpLimits& m_limits;
     const HttpAccessCallback_t& m_accessLog;
     HttpDate m_date;
-    std::string m_scratch;
     std::vector<std::unique_ptr<HttpWork>> m_spareWork;
     IdleList m_idle;
     TimerId m_idleTimer{};

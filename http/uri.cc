@@ -26,9 +26,7 @@ constexpr uint8_t kNul = 1 << 7;
 constexpr std::string_view kSubDelims = "!$&'()*+;=";  // RFC 3986 §2.2, but for ',': see isValidHost
 constexpr std::string_view kHexDigits = "0123456789ABCDEF";
 
-constexpr bool isDigit(char c) {
-    return c >= '0' && c <= '9';
-}
+constexpr bool isDigit(char c) { return c >= '0' && c <= '9'; }
 
 constexpr bool isUnreserved(char c) {
     return isDigit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
@@ -59,9 +57,7 @@ constexpr std::array<uint8_t, 256> kClasses = makeClassTable();
 
 constexpr size_t kBlock = 8;
 
-unsigned classesOf(char c) {
-    return kClasses[static_cast<unsigned char>(c)];
-}
+unsigned classesOf(char c) { return kClasses[static_cast<unsigned char>(c)]; }
 
 // Written out: a load and an OR per byte, which the compiler does not make of a loop at -O2.
 unsigned classesOfBlock(const char* at) {
@@ -79,9 +75,7 @@ size_t findClass(std::string_view text, size_t from, unsigned classes) {
     return at;
 }
 
-bool hasClass(std::string_view text, unsigned classes) {
-    return findClass(text, 0, classes) != text.size();
-}
+bool hasClass(std::string_view text, unsigned classes) { return findClass(text, 0, classes) != text.size(); }
 
 // --- Escapes ---
 
@@ -109,7 +103,7 @@ bool decodesTo(std::string_view encoded, std::string_view text) {
     for (const char expected : text) {
         if (at == encoded.size()) return false;
         const bool isEscape = encoded[at] == '%';
-        const int byte = isEscape              ? escapedByte(encoded, at)
+        const int byte = isEscape             ? escapedByte(encoded, at)
                          : encoded[at] == '+' ? ' '
                                               : static_cast<unsigned char>(encoded[at]);
         if (byte != static_cast<unsigned char>(expected)) return false;
@@ -164,12 +158,11 @@ size_t hostSize(std::string_view text) {
 }
 
 constexpr int kMaxPort = 65535;
-constexpr int kNoPort = -1;  // there is none, or none after ':'
-constexpr int kBadPort = -2;
+constexpr int kBadPort = -1;
 
-// `port`: what follows the host, from its ':' on.
+// `port`: what follows the host, from its ':' on. 0 if there is none, or none after ':'.
 int portNumber(std::string_view port) {
-    if (port.empty()) return kNoPort;
+    if (port.empty()) return 0;
     if (port[0] != ':') return kBadPort;
     int number = 0;
     for (const char c : port.substr(1)) {
@@ -177,7 +170,7 @@ int portNumber(std::string_view port) {
         number = number * 10 + (c - '0');
         if (number > kMaxPort) return kBadPort;
     }
-    return port.size() == 1 ? kNoPort : number;
+    return number;
 }
 
 // --- Request targets ---
@@ -230,9 +223,7 @@ bool parseAnyForm(std::string_view target, bool isConnect, bool isOptions, Reque
 
 // --- Paths ---
 
-bool isDotSegment(size_t size, size_t dots) {
-    return size == dots && (dots == 1 || dots == 2);
-}
+bool isDotSegment(size_t size, size_t dots) { return size == dots && (dots == 1 || dots == 2); }
 
 }  // namespace
 
@@ -285,9 +276,7 @@ bool isValidAuthority(std::string_view authority) {
     return size > 0 && portNumber(authority.substr(size)) != kBadPort;
 }
 
-bool isValidHost(std::string_view host) {
-    return !host.empty() && hostSize(host) == host.size();
-}
+bool isValidHost(std::string_view host) { return !host.empty() && hostSize(host) == host.size(); }
 
 bool hasDotSegments(std::string_view path) {
     if (!hasClass(path, kDot | kPercent)) return false;
@@ -309,9 +298,7 @@ bool hasDotSegments(std::string_view path) {
     return isDotSegment(size, dots);
 }
 
-QueryParams::Iterator::Iterator(std::string_view query, size_t from) : m_query(query) {
-    seek(from);
-}
+QueryParams::Iterator::Iterator(std::string_view query, size_t from) : m_query(query) { seek(from); }
 
 QueryParams::Iterator& QueryParams::Iterator::operator++() {
     seek(m_next);

@@ -14,5 +14,4 @@ clang_toolchain = repository_rule(
     implementation = _clang_toolchain_impl,
     configure = True,
     doc = "Bazel's automatic configuration, made for clang whatever CC says.",
-    local = True,
 )

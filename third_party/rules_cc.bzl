@@ -21,8 +21,7 @@ def _packaged_rules_cc_impl(repository_ctx):
         fail("%s is missing: run ./bazelw, which installs the packages this build needs" % root)
 
     # A directory above a rewritten file is created, so its entries are linked one by one. Starlark has neither
-    # recursion nor while, hence the list of pending directories and a
-    # range as long as the deepest path.
+    # recursion nor while, hence the list of pending directories and a range longer than the deepest path.
     pending = [("", root)]
     for _ in range(4):
         deeper = []

@@ -22,10 +22,12 @@ Result<std::unique_ptr<Acceptor>> Acceptor::create(IOLoop* loop, FileDescriptor 
 }
 
 Acceptor::Acceptor(IOLoop* loop, FileDescriptor listener, AcceptCallback_t callback)
-    : m_loop(loop), m_listener(std::move(listener)), m_callback(std::move(callback)) {}
+    : m_loop(loop),
+      m_listener(std::move(listener)),
+      m_callee(std::make_shared<Callee>(Callee{std::move(callback)})) {}
 
 Acceptor::~Acceptor() {
-    *m_alive = false;
+    m_callee->isAlive = false;
     if (m_exhaustedTimer.isValid()) m_loop->cancel(m_exhaustedTimer);
     m_loop->removeHandler(m_listener.get());
 }
@@ -41,18 +43,19 @@ void Acceptor::resume() {
 }
 
 void Acceptor::acceptPending() {
-    const std::shared_ptr<bool> alive = m_alive;
+    const std::shared_ptr<Callee> callee = m_callee;
     for (;;) {
         const Outcome outcome = acceptOne();
-        if (!*alive || outcome == Outcome::Empty || outcome == Outcome::Exhausted) return;
+        if (!callee->isAlive || outcome == Outcome::Empty || outcome == Outcome::Exhausted) return;
     }
 }
 
 void Acceptor::acceptSome() {
-    const std::shared_ptr<bool> alive = m_alive;
-    for (int i = 0; i < kAcceptsPerEvent; ++i) {
+    const std::shared_ptr<Callee> callee = m_callee;
+    // Paused may mean: since this event was fetched.
+    for (int i = 0; i < kAcceptsPerEvent && !m_paused; ++i) {
         const Outcome outcome = acceptOne();
-        if (!*alive || m_paused || outcome == Outcome::Empty) return;
+        if (!callee->isAlive || outcome == Outcome::Empty) return;
         if (outcome == Outcome::Exhausted) return waitForResources();
     }
 }
@@ -63,7 +66,7 @@ Acceptor::Outcome Acceptor::acceptOne() {
     auto* const address = reinterpret_cast<sockaddr*>(&peer);
     FileDescriptor socket(::accept4(m_listener.get(), address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (socket.valid()) {
-        m_callback(std::move(socket), address, size);
+        m_callee->callback(std::move(socket), address, size);
         return Outcome::Accepted;
     }
     switch (errno) {

@@ -42,6 +42,12 @@ public:
 private:
     Acceptor(IOLoop* loop, FileDescriptor listener, AcceptCallback_t callback);
 
+    // Held while it is called, so that the callback may destroy the acceptor.
+    struct Callee {
+        AcceptCallback_t callback;
+        bool isAlive = true;  // the acceptor
+    };
+
     enum class Outcome : uint8_t { Accepted, Retry, Empty, Exhausted };
     Outcome acceptOne();
     void acceptSome();
@@ -50,10 +56,9 @@ private:
 
     IOLoop* m_loop;
     FileDescriptor m_listener;
-    AcceptCallback_t m_callback;
+    std::shared_ptr<Callee> m_callee;
     TimerId m_exhaustedTimer{};  // valid while it looks away
     bool m_paused = false;
-    std::shared_ptr<bool> m_alive = std::make_shared<bool>(true);  // false once destroyed
 };
 
 }  // namespace tnet

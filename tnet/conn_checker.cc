@@ -8,7 +8,7 @@
 namespace tnet {
 namespace {
 
-constexpr int kSweptPerAdd = 2;  // more than one, so that the list shrinks back to the living
+constexpr size_t kLooksPerAdd = 2;  // more than one, so that the list shrinks back to the living
 
 }  // namespace
 
@@ -24,7 +24,7 @@ Result<std::unique_ptr<ConnChecker>> ConnChecker::create(IOLoop* loop, const Set
 }
 
 ConnChecker::ConnChecker(IOLoop* loop, const Settings& settings)
-    : m_loop(loop), m_settings(settings), m_timer(loop->runEvery(settings.interval, [this] { step(); })) {}
+    : m_loop(loop), m_settings(settings), m_timer(loop->runEvery(settings.interval, [this] { lookAt(m_settings.batch); })) {}
 
 ConnChecker::~ConnChecker() {
     m_loop->cancel(m_timer);
@@ -33,14 +33,7 @@ ConnChecker::~ConnChecker() {
 void ConnChecker::add(const ConnectionPtr_t& connection) {
     if (connection->state() == ConnState::Disconnected) return;
     m_watched.push_back(connection);
-    for (int i = 0; i < kSweptPerAdd; ++i) {
-        if (m_sweep >= m_watched.size()) m_sweep = 0;
-        if (m_watched[m_sweep].expired()) {
-            forget(m_sweep);
-        } else {
-            ++m_sweep;
-        }
-    }
+    lookAt(kLooksPerAdd);
 }
 
 void ConnChecker::forEach(const std::function<void(const ConnectionPtr_t&)>& visit) {
@@ -55,34 +48,25 @@ std::chrono::milliseconds ConnChecker::worstCaseLateness() const {
     return m_settings.interval * static_cast<int64_t>(std::max<size_t>(steps, 1));
 }
 
-void ConnChecker::step() {
-    const size_t looks = std::min(m_settings.batch, m_watched.size());
-    for (size_t i = 0; i < looks && !m_watched.empty(); ++i) {
-        if (m_next >= m_watched.size()) m_next = 0;
-        if (checkOne(m_next)) {
-            ++m_next;
-        } else {
-            forget(m_next);
-        }
+// From the front, where the ones are that were looked at longest ago, to the back: nobody is looked at
+// again before all others were.
+void ConnChecker::lookAt(size_t count) {
+    for (size_t left = std::min(count, m_watched.size()); left > 0; --left) {
+        WeakConnectionPtr_t next = std::move(m_watched.front());
+        m_watched.pop_front();
+        if (check(next.lock())) m_watched.push_back(std::move(next));
     }
 }
 
 // False: there is nothing left to watch.
-bool ConnChecker::checkOne(size_t index) {
+bool ConnChecker::check(const ConnectionPtr_t& connection) {
     using std::chrono::milliseconds;
-    const ConnectionPtr_t connection = m_watched[index].lock();
     if (!connection || connection->state() == ConnState::Disconnected) return false;
     const Duration quiet = m_loop->now() - connection->lastActivity();
     const auto isOver = [quiet](milliseconds timeout) { return timeout > milliseconds::zero() && quiet > timeout; };
     if (connection->state() == ConnState::Connecting && isOver(m_settings.connectTimeout)) connection->shutDown();
     if (connection->state() == ConnState::Connected && isOver(m_settings.idleTimeout)) connection->shutDown();
     return true;
-}
-
-// The last one takes the place of the one forgotten; order does not matter.
-void ConnChecker::forget(size_t index) {
-    m_watched[index] = std::move(m_watched.back());
-    m_watched.pop_back();
 }
 
 }  // namespace tnet

@@ -5,8 +5,9 @@
 // connections there are; the price is lateness, at most worstCaseLateness(). Anything that needs a
 // precise deadline uses a timer.
 //
-// References to connections that are gone are forgotten by the steps, and by add() itself, so that
-// many short connections between two steps cannot make the list grow past twice the living.
+// References to connections that are gone are forgotten by the steps, and by add(), which looks at the
+// next two as well, so that many short connections between two steps cannot make the list grow past
+// twice the living.
 //
 // Threads: the loop's thread only.
 // Lifetime: its timer stops when it is destroyed; the loop outlives it.
@@ -42,7 +43,8 @@ public:
     // Watches `connection` from now on. Does nothing for one that is already Disconnected.
     void add(const ConnectionPtr_t& connection);
 
-    // Calls `visit` for every watched connection that is not Disconnected. `visit` may close it.
+    // Calls `visit` for every watched connection that is not Disconnected. `visit` may close it, and
+    // may not add any.
     void forEach(const std::function<void(const ConnectionPtr_t&)>& visit);
 
     // References held, those to connections that are gone but not yet forgotten included.
@@ -54,16 +56,13 @@ public:
 private:
     ConnChecker(IOLoop* loop, const Settings& settings);
 
-    void step();
-    bool checkOne(size_t index);
-    void forget(size_t index);
+    void lookAt(size_t count);
+    bool check(const ConnectionPtr_t& connection);
 
     IOLoop* m_loop;
     Settings m_settings;
     TimerId m_timer;
-    std::deque<WeakConnectionPtr_t> m_watched;
-    size_t m_next = 0;   // where the next step begins
-    size_t m_sweep = 0;  // where the next add() looks for one to forget
+    std::deque<WeakConnectionPtr_t> m_watched;  // the next one to look at in front
 };
 
 }  // namespace tnet

@@ -42,9 +42,13 @@ Connection::~Connection() {
 
 void Connection::setEventCallback(ConnEventCallback_t callback) {
     assert(m_loop->isInLoopThread());
+    if (m_emitting) {
+        // The old one is running, and what it captured may lie in m_callback itself.
+        m_callbackReplaced = true;
+        m_loop->keepReplacement(this, std::move(callback));
+        return;
+    }
     m_callback.swap(callback);
-    // The old one may be what is running now.
-    if (m_dispatching && callback) m_loop->retire(std::move(callback));
 }
 
 void Connection::start() {
@@ -210,8 +214,8 @@ SendResult Connection::send(std::string_view bytes) {
     }
     if (result.bytes > 0) m_lastActivity = m_loop->now();
     if (result.bytes == bytes.size()) {
-        m_pending |= kWriteCompletePending;
-        deferSettling();
+        writeCompleted();
+        if (m_pending != 0) deferSettling();
         return {SendStatus::Accepted, 0};
     }
     m_writeBlocked = true;
@@ -238,6 +242,15 @@ SendResult Connection::sendFile(SharedFilePtr_t file, off_t offset, size_t size)
     if (!canSend()) return {SendStatus::Closed, 0};
     if (size == 0) return {SendStatus::Accepted, queuedBytes()};
     queue().appendFile(std::move(file), offset, size);
+    return afterQueueing();
+}
+
+char* Connection::reserveSend(size_t size) {
+    return canSend() ? queue().reserveCopy(size) : nullptr;
+}
+
+SendResult Connection::commitSend(size_t size) {
+    m_queue->commitCopy(size);
     return afterQueueing();
 }
 
@@ -298,7 +311,11 @@ void Connection::writeQueue() {
         }
     }
     releaseQueue();
-    m_pending |= kWriteCompletePending;
+    writeCompleted();
+}
+
+void Connection::writeCompleted() {
+    if (m_writeCompleteWanted) m_pending |= kWriteCompletePending;
 }
 
 void Connection::writeFailed(const IoResult& result) {
@@ -440,6 +457,8 @@ void Connection::settle(const ConnectionPtr_t& self) {
     m_dispatching = true;
     tellPending(self);
     m_dispatching = false;
+    const bool isUntouched = m_pending == 0 && !m_queue && !m_writeEndWanted && m_state == ConnState::Connected;
+    if (isUntouched && wantedEvents() == m_interest) return;
     // What those callbacks sent leaves now; what that leads to is told in the next round, so a layer
     // that sends on every Conn_WriteCompleteEvent neither recurses nor starves its neighbours.
     advance();
@@ -463,7 +482,13 @@ void Connection::deferSettling() {
 }
 
 void Connection::emit(const ConnectionPtr_t& self, ConnEvent event, const void* context) noexcept {
-    if (m_callback) m_callback(self, event, context);
+    if (!m_callback) return;
+    m_emitting = true;
+    m_callback(self, event, context);
+    m_emitting = false;
+    if (!m_callbackReplaced) return;
+    m_callbackReplaced = false;
+    setEventCallback(m_loop->takeReplacement(this));
 }
 
 // --- Observing ---

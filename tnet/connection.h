@@ -74,6 +74,9 @@ public:
     // Replaces the callback; what the old one owns is destroyed, not before it has returned.
     void setEventCallback(ConnEventCallback_t callback);
 
+    // Unwanted: no Conn_WriteCompleteEvent, which a layer that never waits for it need not pay for.
+    void setWriteCompleteWanted(bool wanted) { m_writeCompleteWanted = wanted; }
+
     // Limits what send may queue; exceeding it fails the connection.
     void setMaxQueuedBytes(size_t bytes) { m_maxQueuedBytes = bytes; }
 
@@ -103,6 +106,11 @@ public:
     SendResult send(std::string&& bytes);      // takes long ones over instead of copying them
     SendResult send(SharedBytesPtr_t bytes);   // references them until they are written
     SendResult sendFile(SharedFilePtr_t file, off_t offset, size_t size);  // exactly `size` bytes
+
+    // Sends what is written in place: reserve room, write, commit how much. Null if nothing can be sent
+    // any more. Nothing else may be called in between.
+    char* reserveSend(size_t size);
+    SendResult commitSend(size_t size);
 
     // Writes what is gathered now. False: something is left in the queue, or the connection is closed.
     bool flush();
@@ -177,6 +185,7 @@ private:
     void advance();
     void settle(const ConnectionPtr_t& self);
     void deferSettling();
+    void writeCompleted();
     void tellPending(const ConnectionPtr_t& self);
     void emit(const ConnectionPtr_t& self, ConnEvent event, const void* context = nullptr) noexcept;
 
@@ -201,10 +210,13 @@ private:
     bool m_registered : 1 = false;
     bool m_handshaking : 1 = false;       // Connecting, but past connect(2)
     bool m_dispatching : 1 = false;       // one of our events is on the stack: sends are gathered
+    bool m_emitting : 1 = false;          // the callback is running
+    bool m_callbackReplaced : 1 = false;  // it was replaced meanwhile; the loop keeps the new one
     bool m_deferred : 1 = false;          // in the loop's list
     bool m_startDeferred : 1 = false;     // startLater
     bool m_readPaused : 1 = false;
     bool m_halfCloseAllowed : 1 = false;
+    bool m_writeCompleteWanted : 1 = true;
     bool m_inputEnded : 1 = false;        // the peer ended its direction
     bool m_awaitPeerEnd : 1 = false;      // Disconnecting: close only then
     bool m_writeEndWanted : 1 = false;    // end our direction once the queue is empty

@@ -136,14 +136,11 @@ void IOLoop::runDeferred() {
 }
 
 bool IOLoop::hasLooseEnds() const {
-    return !m_deferred.empty() || !m_retiredHandlers.empty() || !m_retiredCallbacks.empty();
+    return !m_deferred.empty() || !m_retiredHandlers.empty();
 }
 
 // Destructors may call back into the loop and retire more, which the next round releases.
 void IOLoop::releaseRetired() {
-    if (!m_retiredCallbacks.empty()) {
-        const auto callbacks = std::exchange(m_retiredCallbacks, {});
-    }
     if (!m_retiredHandlers.empty()) {
         const auto handlers = std::exchange(m_retiredHandlers, {});
     }
@@ -217,6 +214,22 @@ bool IOLoop::cancel(TimerId timer) {
 
 bool IOLoop::isInLoopThread() const {
     return !m_tasks->isBound() || m_tasks->isInLoopThread();
+}
+
+void IOLoop::keepReplacement(const Connection* owner, ConnEventCallback_t callback) {
+    for (Replacement& replacement : m_replacements) {
+        if (replacement.owner == owner) return replacement.callback.swap(callback);
+    }
+    m_replacements.push_back({owner, std::move(callback)});
+}
+
+ConnEventCallback_t IOLoop::takeReplacement(const Connection* owner) {
+    const auto found = std::find_if(m_replacements.begin(), m_replacements.end(),
+                                    [owner](const Replacement& replacement) { return replacement.owner == owner; });
+    assert(found != m_replacements.end());
+    ConnEventCallback_t callback = std::move(found->callback);
+    m_replacements.erase(found);
+    return callback;
 }
 
 std::unique_ptr<SendQueue> IOLoop::takeSendQueue() {

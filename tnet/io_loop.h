@@ -91,8 +91,9 @@ public:
     // Calls handler->handleDeferred() once before the loop waits again.
     void defer(IOHandlerPtr_t handler) { m_deferred.push_back(std::move(handler)); }
 
-    // Keeps a callback that was replaced, perhaps while it runs, until it has surely returned.
-    void retire(ConnEventCallback_t callback) { m_retiredCallbacks.push_back(std::move(callback)); }
+    // Keeps what replaces the callback of `owner` until the one that is running has returned.
+    void keepReplacement(const Connection* owner, ConnEventCallback_t callback);
+    ConnEventCallback_t takeReplacement(const Connection* owner);
 
     // One for all: only one connection reads at a time. kReadBufferBytes long.
     char* readBuffer() { return m_readBuffer.get(); }
@@ -105,6 +106,11 @@ private:
     struct Slot {
         IOHandlerPtr_t handler{};
         uint32_t generation = 0;  // of the registration; tells stale events
+    };
+
+    struct Replacement {
+        const Connection* owner;
+        ConnEventCallback_t callback;
     };
 
     IOLoop(const Clock& clock, Poller poller, TaskQueuePtr_t tasks);
@@ -133,7 +139,7 @@ private:
     std::vector<IOHandlerPtr_t> m_deferred;
     std::vector<IOHandlerPtr_t> m_runningDeferred;
     std::vector<IOHandlerPtr_t> m_retiredHandlers;
-    std::vector<ConnEventCallback_t> m_retiredCallbacks;
+    std::vector<Replacement> m_replacements;  // rarely more than one
 
     std::unique_ptr<char[]> m_readBuffer;
     std::unique_ptr<SendQueue> m_spareQueue;

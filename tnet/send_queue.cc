@@ -7,7 +7,7 @@
 namespace tnet {
 namespace {
 
-constexpr size_t kCopyInstead = 1024;      // an owned string below this is cheaper to copy
+constexpr size_t kCopyInstead = 1024;       // an owned string below this is cheaper to copy
 constexpr size_t kKeepCapacity = 64 << 10;  // an empty queue gives back what it has beyond this
 constexpr size_t kKeepSegments = 64;
 
@@ -15,17 +15,20 @@ constexpr size_t kKeepSegments = 64;
 
 void SendQueue::appendCopy(std::string_view bytes) {
     if (bytes.empty()) return;
-    const bool extendsLast = m_front < m_segments.size() && m_segments.back().owned.empty() &&
-                             !m_segments.back().shared && !m_segments.back().file;
-    if (m_copied.size() + bytes.size() > m_copied.capacity()) compact();
-    if (extendsLast) {
-        m_segments.back().size += bytes.size();
-        m_bytes += bytes.size();
-    } else {
-        push(bytes.size()).offset = m_copied.size();
-    }
     m_copied.append(bytes);
-    m_copiedLive += bytes.size();
+    if (!m_segments.empty()) {
+        if (!m_segments.back().isCopied()) m_segments.emplace_back();
+        m_segments.back().size += bytes.size();
+    }
+}
+
+void SendQueue::commitCopy(size_t size) {
+    if (size == 0) return;
+    m_copied.commit(size);
+    if (!m_segments.empty()) {
+        if (!m_segments.back().isCopied()) m_segments.emplace_back();
+        m_segments.back().size += size;
+    }
 }
 
 void SendQueue::appendOwned(std::string bytes) {
@@ -50,12 +53,25 @@ void SendQueue::appendFile(SharedFilePtr_t file, off_t offset, size_t size) {
 }
 
 int SendQueue::gather(iovec* pieces, int max) const {
+    const auto piece = [](const char* data, size_t size) {
+        return iovec{const_cast<char*>(data), size};  // iovec has no const form; the bytes are only read
+    };
+    if (isOnePiece()) {
+        if (empty() || max == 0) return 0;
+        pieces[0] = piece(m_copied.data(), m_copied.size());
+        return 1;
+    }
     int count = 0;
+    const char* copied = m_copied.data();
     for (size_t i = m_front; i < m_segments.size() && count < max && !m_segments[i].file; ++i) {
-        // iovec has no const form; the pieces are only read.
-        pieces[count].iov_base = const_cast<char*>(memoryOf(m_segments[i]));
-        pieces[count].iov_len = m_segments[i].size;
-        ++count;
+        const Segment& segment = m_segments[i];
+        if (segment.isCopied()) {
+            pieces[count++] = piece(copied, segment.size);
+            copied += segment.size;
+        } else {
+            const std::string& bytes = segment.shared ? *segment.shared : segment.owned;
+            pieces[count++] = piece(bytes.data() + segment.offset, segment.size);
+        }
     }
     return count;
 }
@@ -66,39 +82,37 @@ SendQueue::FileRange SendQueue::frontFile() const {
     return {segment.file->get(), static_cast<off_t>(segment.offset), segment.size};
 }
 
-void SendQueue::consume(size_t bytes) {
-    assert(bytes <= m_bytes);
-    m_bytes -= bytes;
-    while (bytes > 0) {
+void SendQueue::consume(size_t size) {
+    assert(size <= bytes());
+    if (isOnePiece()) return m_copied.consume(size);
+    while (size > 0) {
         Segment& front = m_segments[m_front];
-        const size_t step = std::min(bytes, front.size);
-        if (front.owned.empty() && !front.shared && !front.file) m_copiedLive -= step;
-        front.offset += step;
+        const size_t step = std::min(size, front.size);
+        if (front.isCopied()) {
+            m_copied.consume(step);
+        } else {
+            front.offset += step;
+            m_otherBytes -= step;
+        }
         front.size -= step;
-        bytes -= step;
+        size -= step;
         if (front.size == 0) popFront();
     }
-    if (m_bytes == 0) clear();
+    if (empty()) clear();
 }
 
 void SendQueue::clear() {
-    m_bytes = 0;
-    m_copiedLive = 0;
+    m_copied.clear(kKeepCapacity);
+    m_otherBytes = 0;
     m_front = 0;
-    m_copied.clear();
     m_segments.clear();
-    if (m_copied.capacity() > kKeepCapacity) m_copied = std::string();
     if (m_segments.capacity() > kKeepSegments) m_segments = {};
 }
 
-const char* SendQueue::memoryOf(const Segment& segment) const {
-    if (segment.shared) return segment.shared->data() + segment.offset;
-    if (!segment.owned.empty()) return segment.owned.data() + segment.offset;
-    return m_copied.data() + segment.offset;
-}
-
+// A segment for bytes that are not copied, behind one for the copied bytes that have none yet.
 SendQueue::Segment& SendQueue::push(size_t size) {
-    m_bytes += size;
+    if (m_segments.empty() && !m_copied.empty()) m_segments.emplace_back().size = m_copied.size();
+    m_otherBytes += size;
     Segment& segment = m_segments.emplace_back();
     segment.size = size;
     return segment;
@@ -110,17 +124,6 @@ void SendQueue::popFront() {
     if (m_front >= kKeepSegments && m_front * 2 >= m_segments.size()) {
         m_segments.erase(m_segments.begin(), m_segments.begin() + static_cast<std::ptrdiff_t>(m_front));
         m_front = 0;
-    }
-}
-
-// A queue that is never quite empty must not keep what was written long ago.
-void SendQueue::compact() {
-    const size_t dead = m_copied.size() - m_copiedLive;
-    if (dead < m_copied.size() / 2 || dead == 0) return;
-    m_copied.erase(0, dead);
-    for (size_t i = m_front; i < m_segments.size(); ++i) {
-        Segment& segment = m_segments[i];
-        if (segment.owned.empty() && !segment.shared && !segment.file) segment.offset -= dead;
     }
 }
 

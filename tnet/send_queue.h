@@ -2,8 +2,8 @@
 //
 //     copied bytes (one growing buffer) | owned strings | shared immutable bytes | file ranges
 //
-// Small copies coalesce into one buffer whose capacity survives, so that gathering the answers to a
-// burst of requests allocates nothing in the steady state. Shared bytes are referenced, never copied:
+// Copies lie one behind the other in one buffer whose capacity survives, so that gathering the answers to
+// a burst of requests allocates nothing in the steady state, and needs no segments at all. Shared bytes are referenced, never copied:
 // one frame can sit in ten thousand queues.
 //
 // Threads: the loop's thread only.
@@ -18,6 +18,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tnet/byte_buffer.h"
 #include "tnet/socket.h"
 
 namespace tnet {
@@ -40,8 +41,17 @@ public:
     void appendShared(SharedBytesPtr_t bytes, size_t from = 0);
     void appendFile(SharedFilePtr_t file, off_t offset, size_t size);
 
-    size_t bytes() const { return m_bytes; }
-    bool empty() const { return m_bytes == 0; }
+    // Room for `size` bytes, to be written in place; commitCopy takes the first `size` of them as if
+    // they had been given to appendCopy.
+    char* reserveCopy(size_t size) { return m_copied.reserve(size); }
+    void commitCopy(size_t size);
+
+    size_t bytes() const { return m_copied.size() + m_otherBytes; }
+    bool empty() const { return bytes() == 0; }
+
+    // Nothing but copied bytes, all of them in one piece: view them here and skip gather().
+    bool isOnePiece() const { return m_segments.empty(); }
+    std::string_view onePiece() const { return m_copied.view(); }
 
     // Fills at most `max` pieces with the memory at the front; 0 if the front is a file range.
     // The pieces stay valid until the queue is changed.
@@ -57,23 +67,22 @@ public:
 
 private:
     struct Segment {
-        size_t size = 0;           // bytes left
-        size_t offset = 0;         // where they begin: in m_copied, *owned, *shared or the file
-        std::string owned{};       // } at most one of the three is set;
-        SharedBytesPtr_t shared{};  // } none: the bytes lie in m_copied
-        SharedFilePtr_t file{};
+        size_t size = 0;             // bytes left
+        size_t offset = 0;           // where they begin in what is not null below
+        std::string owned{};         // } at most one of the three is set;
+        SharedBytesPtr_t shared{};   // } none: the bytes are the next ones
+        SharedFilePtr_t file{};      // } of m_copied
+
+        bool isCopied() const { return owned.empty() && !shared && !file; }
     };
 
-    const char* memoryOf(const Segment& segment) const;
     Segment& push(size_t size);
     void popFront();
-    void compact();
 
-    size_t m_bytes = 0;
-    std::string m_copied;    // what appendCopy took; the front part may be written already
-    size_t m_copiedLive = 0;  // bytes of m_copied that segments still refer to
-    std::vector<Segment> m_segments;
-    size_t m_front = 0;  // the first segment that is not written yet
+    ByteBuffer m_copied;              // what was copied and is not written yet
+    size_t m_otherBytes = 0;          // owned, shared and file bytes
+    std::vector<Segment> m_segments;  // empty while there are only copied bytes
+    size_t m_front = 0;               // the first segment that is not written yet
 };
 
 }  // namespace tnet

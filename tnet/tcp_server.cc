@@ -82,11 +82,14 @@ public:
         if (!m_ownLoop) return closeAll();
         m_loop->stop();
         if (m_thread.joinable()) m_thread.join();
+        m_checker.reset();  // there is one still if the thread was never started
         m_ownLoop.reset();
     }
 
-    void setAccepting(bool accepting) {
-        for (const auto& acceptor : m_acceptors) accepting ? acceptor->resume() : acceptor->pause();
+    // Unless others have filled the server again in between: then the next close resumes.
+    void resumeAccepting() {
+        setAccepting(true);
+        pauseIfFull();
     }
 
     void onConnectionClosed() override {
@@ -111,6 +114,14 @@ private:
         m_service->onConnection(connection);
         m_checker->add(connection);
         connection->start();
+        pauseIfFull();
+    }
+
+    void setAccepting(bool accepting) {
+        for (const auto& acceptor : m_acceptors) accepting ? acceptor->resume() : acceptor->pause();
+    }
+
+    void pauseIfFull() {
         if (!m_server.isFull()) return;
         setAccepting(false);
         m_server.m_acceptingPaused.store(true);
@@ -222,7 +233,7 @@ Result<FileDescriptor> TcpServer::siblingOf(const Listener& listener) const {
 }
 
 void TcpServer::beginDrain() {
-    m_undrained.store(m_workers.size());
+    m_undrained.fetch_add(m_workers.size());
     forEachWorker([this](Worker& worker) {
         worker.drain();
         m_undrained.fetch_sub(1);
@@ -276,7 +287,7 @@ bool TcpServer::isFull() const {
 
 void TcpServer::resumeAccepting() {
     if (!m_acceptingPaused.exchange(false)) return;
-    forEachWorker([](Worker& worker) { worker.setAccepting(true); });
+    forEachWorker([](Worker& worker) { worker.resumeAccepting(); });
 }
 
 bool TcpServer::isAllClosed() const {

@@ -29,12 +29,8 @@ void* operator new(size_t size) {
     if (void* const memory = std::malloc(size)) return memory;
     throw std::bad_alloc();
 }
-void operator delete(void* memory) noexcept {
-    g_free(memory);
-}
-void operator delete(void* memory, size_t) noexcept {
-    g_free(memory);
-}
+void operator delete(void* memory) noexcept { g_free(memory); }
+void operator delete(void* memory, size_t) noexcept { g_free(memory); }
 
 namespace tnet {
 namespace {
@@ -135,25 +131,35 @@ TEST(RouteTreeTest, NumbersPatternsInOrder) {
 
 TEST(RouteTreeTest, RefusesMalformedPatterns) {
     const std::vector<std::string> patterns = {
-        "",          "a",        "a/b",       ":id",        "*",          "//",         "//a",       "/a//b",
-        "/a//",      "/:",       "/a/:/b",    "/*",         "/a/*",       "/*rest/",    "/*rest/b",  "/*a/*b",
-        "/:a/:a",    "/:a/b/:a", "/:a/*a",    "/a*b",       "/a*",        "/*.txt",     "/:id.json", "/:a-:b",
-        "/:a:b",     "/: a",     "/:caf\xC3\xA9", "/.",     "/..",        "/a/./b",     "/../a",     "/a?b",
-        "/a?",       "/a#b",     "/%41",      "/100%",      "/a\0b"s,     "/a\nb",      "/a\x7F",    "/a\tb",
-        "/**rest",   repeated("/a", RouteTree::kMaxSegments + 1),
+        "",       "a",         "a/b",
+        ":id",    "*",         "//",
+        "//a",    "/a//b",     "/a//",
+        "/:",     "/a/:/b",    "/*",
+        "/a/*",   "/*rest/",   "/*rest/b",
+        "/*a/*b", "/:a/:a",    "/:a/b/:a",
+        "/:a/*a", "/a*b",      "/a*",
+        "/*.txt", "/:id.json", "/:a-:b",
+        "/:a:b",  "/: a",      "/:caf\xC3\xA9",
+        "/.",     "/..",       "/a/./b",
+        "/../a",  "/a?b",      "/a?",
+        "/a#b",   "/%41",      "/100%",
+        "/a\0b"s, "/a\nb",     "/a\x7F",
+        "/a\tb",  "/**rest",   repeated("/a", RouteTree::kMaxSegments + 1),
     };
     RouteTree tree;
     for (const std::string& pattern : patterns) {
         const Result<size_t> index = tree.insert(pattern);
         ASSERT_FALSE(index.ok()) << pattern;
         EXPECT_EQ(index.error().code, std::errc::invalid_argument);
-        EXPECT_NE(index.error().message.find("'" + pattern + "'"), std::string::npos) << index.error().message;
+        EXPECT_NE(index.error().message.find("'" + pattern + "'"), std::string::npos)
+            << index.error().message;
     }
     EXPECT_EQ(tree.insert("/fine").value(), 0U) << "what was refused left nothing behind";
 }
 
 TEST(RouteTreeTest, TakesUnusualPatterns) {
-    Routes routes{"/a:b", "/:id/", "/v1/items:batch", "/caf\xC3\xA9", "/a b", "/.well-known/x", "/...", "/:A_9z"};
+    Routes routes{"/a:b",           "/:id/", "/v1/items:batch", "/caf\xC3\xA9", "/a b",
+                  "/.well-known/x", "/...",  "/:A_9z"};
     EXPECT_EQ(routes.find("/a:b"), "/a:b");
     EXPECT_EQ(routes.find("/v1/items:batch"), "/v1/items:batch");
     EXPECT_EQ(routes.find("/v1/items%3Abatch"), "/v1/items:batch");
@@ -204,13 +210,35 @@ TEST(RouteTreeTest, AnEmptyTreeMatchesNothing) {
 TEST(RouteTreeTest, MatchesSegmentsWhole) {
     Routes routes{"/", "/a", "/a/", "/a/b", "/users/:id/posts", "/files/*rest"};
     const std::vector<std::pair<std::string_view, std::string_view>> cases = {
-        {"/", "/"},           {"/a", "/a"},         {"/a/", "/a/"},       {"/a/b", "/a/b"},
-        {"/A", "-"},          {"/ab", "-"},         {"/a/b/", "-"},       {"/a/b/c", "-"},
-        {"//", "-"},          {"//a", "-"},         {"/a//b", "-"},       {"/a//", "-"},
-        {"", "-"},            {"*", "-"},           {"a", "-"},           {"%2Fa", "-"},
-        {"/users", "-"},      {"/users/", "-"},     {"/users/1", "-"},    {"/users/1/posts", "/users/:id/posts"},
-        {"/users//posts", "-"}, {"/users/1/posts/", "-"}, {"/files", "-"}, {"/files/", "/files/*rest"},
-        {"/files/a", "/files/*rest"}, {"/files/a/b/", "/files/*rest"}, {"/%61", "/a"}, {"/a%2Fb", "-"}, {"/%2F", "-"},
+        {"/", "/"},
+        {"/a", "/a"},
+        {"/a/", "/a/"},
+        {"/a/b", "/a/b"},
+        {"/A", "-"},
+        {"/ab", "-"},
+        {"/a/b/", "-"},
+        {"/a/b/c", "-"},
+        {"//", "-"},
+        {"//a", "-"},
+        {"/a//b", "-"},
+        {"/a//", "-"},
+        {"", "-"},
+        {"*", "-"},
+        {"a", "-"},
+        {"%2Fa", "-"},
+        {"/users", "-"},
+        {"/users/", "-"},
+        {"/users/1", "-"},
+        {"/users/1/posts", "/users/:id/posts"},
+        {"/users//posts", "-"},
+        {"/users/1/posts/", "-"},
+        {"/files", "-"},
+        {"/files/", "/files/*rest"},
+        {"/files/a", "/files/*rest"},
+        {"/files/a/b/", "/files/*rest"},
+        {"/%61", "/a"},
+        {"/a%2Fb", "-"},
+        {"/%2F", "-"},
     };
     for (const auto& [path, expected] : cases) EXPECT_EQ(routes.find(path), expected) << path;
 }
@@ -233,7 +261,8 @@ TEST(RouteTreeTest, ARestMayBeEverything) {
 TEST(RouteTreeTest, RanksFromTheLeft) {
     Routes routes{"/*all", "/:x", "/a", "/:x/b", "/a/*rest", "/a/:y", "/a/b"};
     EXPECT_EQ(routes.findAll("/a"), (std::vector<std::string>{"/a", "/:x", "/*all"}));
-    EXPECT_EQ(routes.findAll("/a/b"), (std::vector<std::string>{"/a/b", "/a/:y", "/a/*rest", "/:x/b", "/*all"}));
+    EXPECT_EQ(routes.findAll("/a/b"),
+              (std::vector<std::string>{"/a/b", "/a/:y", "/a/*rest", "/:x/b", "/*all"}));
     EXPECT_EQ(routes.findAll("/c/b"), (std::vector<std::string>{"/:x/b", "/*all"}));
     EXPECT_EQ(routes.findAll("/a/"), (std::vector<std::string>{"/a/*rest", "/*all"}));
     EXPECT_EQ(routes.findAll("/"), (std::vector<std::string>{"/*all"}));
@@ -269,7 +298,8 @@ TEST(RouteTreeTest, TheVisitorSeesTheParametersOfThePatternItVisits) {
     std::vector<std::string> seen;
     const auto visit = [&](size_t index) {
         std::string text = std::to_string(index);
-        for (const PathParam& param : params) text += " " + std::string(param.name) + "=" + std::string(param.value);
+        for (const PathParam& param : params)
+            text += " " + std::string(param.name) + "=" + std::string(param.value);
         seen.push_back(text);
         return false;
     };
@@ -313,8 +343,8 @@ TEST(RouteTreeTest, RefusesMalformedPathsWhateverTheRoutes) {
     Routes none{};
     Routes all{"/*rest", "/:x", "/:x/:y", "/a"};
     for (const std::string_view path :
-         {"/%"sv, "/%4"sv, "/%zz"sv, "/a/%zz"sv, "/a%"sv, "/%00"sv, "/a/b%00"sv, "/%41/%"sv, "/."sv, "/.."sv, "/a/."sv,
-          "/a/.."sv, "/../a"sv, "/%2e"sv, "/%2e%2E/a"sv, "/a/.%2e"sv, "/./"sv, "/a/../b"sv}) {
+         {"/%"sv, "/%4"sv, "/%zz"sv, "/a/%zz"sv, "/a%"sv, "/%00"sv, "/a/b%00"sv, "/%41/%"sv, "/."sv, "/.."sv,
+          "/a/."sv, "/a/.."sv, "/../a"sv, "/%2e"sv, "/%2e%2E/a"sv, "/a/.%2e"sv, "/./"sv, "/a/../b"sv}) {
         EXPECT_EQ(none.find(path), "!") << path;
         EXPECT_EQ(all.find(path), "!") << path;
         EXPECT_TRUE(all.findAll(path).empty()) << "nothing is visited: " << path;
@@ -336,9 +366,9 @@ TEST(RouteTreeTest, DecodesARest) {
 TEST(RouteTreeTest, RefusesARestThatCouldLeaveItsDirectory) {
     Routes routes{"/files/*rest"};
     for (const std::string_view path :
-         {"/files/a%2Fb"sv, "/files/..%2Fetc"sv, "/files/%2Fetc"sv, "/files/a/b%2f"sv, "/files//etc"sv, "/files//"sv,
-          "/files/../etc"sv, "/files/%2e%2e/etc"sv, "/files/a/.."sv, "/files/a%2F..%2F..%2Fb"sv, "/files/%2e%2e%2fetc"sv,
-          "/files/a/b%00"sv}) {
+         {"/files/a%2Fb"sv, "/files/..%2Fetc"sv, "/files/%2Fetc"sv, "/files/a/b%2f"sv, "/files//etc"sv,
+          "/files//"sv, "/files/../etc"sv, "/files/%2e%2e/etc"sv, "/files/a/.."sv, "/files/a%2F..%2F..%2Fb"sv,
+          "/files/%2e%2e%2fetc"sv, "/files/a/b%00"sv}) {
         EXPECT_EQ(routes.find(path), "!") << path;
     }
     EXPECT_EQ(routes.paramsOf("/files/a//b"), (Params{{"rest", "a//b"}}));
@@ -349,7 +379,8 @@ TEST(RouteTreeTest, OnlyARestThatIsReachedIsRefused) {
     Routes routes{"/*all", "/files/:name", "/:dir/sub/*rest"};
     EXPECT_EQ(routes.paramsOf("/files/a%2Fb"), (Params{{"name", "a/b"}}));
     EXPECT_EQ(routes.findOf("/files/a%2Fb", {"/*all"}), "!");
-    EXPECT_EQ(routes.paramsOf("/a%2Fb/sub/x"), (Params{{"dir", "a/b"}, {"rest", "x"}})) << "the slash is before the rest";
+    EXPECT_EQ(routes.paramsOf("/a%2Fb/sub/x"), (Params{{"dir", "a/b"}, {"rest", "x"}}))
+        << "the slash is before the rest";
     EXPECT_EQ(routes.find("/a%2Fb/other"), "!");
 }
 
@@ -414,9 +445,11 @@ TEST(RouteTreeTest, AMatchAllocatesNothing) {
     const auto run = [&] {
         size_t matched = 0;
         for (const std::string_view path :
-             {"/users/a-rather-long-identifier-here/posts/another-rather-long-one"sv, "/users/me"sv, "/none"sv,
-              "/files/a%20name/that%20is/longer%20than/a%20small%20string"sv, "/users/%41%41/posts/%zz"sv,
-              "/users/%41%41%41%41%41%41%41%41%41%41%41%41%41%41%41%41%41%41/posts/%C3%A9"sv, "/files/a%2fb"sv}) {
+             {"/users/a-rather-long-identifier-here/posts/another-rather-long-one"sv, "/users/me"sv,
+              "/none"sv, "/files/a%20name/that%20is/longer%20than/a%20small%20string"sv,
+              "/users/%41%41/posts/%zz"sv,
+              "/users/%41%41%41%41%41%41%41%41%41%41%41%41%41%41%41%41%41%41/posts/%C3%A9"sv,
+              "/files/a%2fb"sv}) {
             const auto visit = [&](size_t) { return ++visits > 0; };
             if (tree.match(path, params, scratch, visit) == MatchResult::Matched) ++matched;
         }
@@ -522,8 +555,10 @@ private:
     static std::vector<std::string> cut(const std::string& text) {
         std::vector<std::string> segments(1);
         for (const char c : text.substr(1)) {
-            if (c == '/') segments.emplace_back();
-            else segments.back() += c;
+            if (c == '/')
+                segments.emplace_back();
+            else
+                segments.back() += c;
         }
         return segments;
     }

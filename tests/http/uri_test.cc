@@ -23,19 +23,11 @@ std::string decoded(std::string_view in, PlusRule plus = PlusRule::Keep) {
     return out;
 }
 
-std::optional<RequestTarget> get(std::string_view target) {
-    return parseTarget(target, false, false);
-}
-std::optional<RequestTarget> options(std::string_view target) {
-    return parseTarget(target, false, true);
-}
-std::optional<RequestTarget> connect(std::string_view target) {
-    return parseTarget(target, true, false);
-}
+std::optional<RequestTarget> get(std::string_view target) { return parseTarget(target, false, false); }
+std::optional<RequestTarget> options(std::string_view target) { return parseTarget(target, false, true); }
+std::optional<RequestTarget> connect(std::string_view target) { return parseTarget(target, true, false); }
 
-bool isOneOf(char c, std::string_view set) {
-    return set.find(c) != std::string_view::npos;
-}
+bool isOneOf(char c, std::string_view set) { return set.find(c) != std::string_view::npos; }
 
 bool isAlphanumeric(char c) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -78,9 +70,9 @@ TEST(PercentDecodeTest, FindsEscapesAtEveryOffset) {
 
 TEST(PercentDecodeTest, RefusesWhatIsMalformedAndLeavesTheResultAlone) {
     const std::vector<std::string> inputs = {
-        "%",    "%4",   "a%",   "a%4",  "%%41", "%4%41", "%g1",      "%1g",      "%:1",  "%1:",   "%/1",
-        "%@1",  "%1@",  "%`1",  "%1`",  "%G1",  "% 1",   "%+1",      "%-1",      "%0x",  "%u0041",
-        "%00",  "a%00", "%00b", "\0"s,  "a\0b"s, "%4\0"s, "%41%",    "x+y%zz",   "%41%00",
+        "%",      "%4",  "a%",   "a%4",  "%%41", "%4%41", "%g1",   "%1g",  "%:1",    "%1:",
+        "%/1",    "%@1", "%1@",  "%`1",  "%1`",  "%G1",   "% 1",   "%+1",  "%-1",    "%0x",
+        "%u0041", "%00", "a%00", "%00b", "\0"s,  "a\0b"s, "%4\0"s, "%41%", "x+y%zz", "%41%00",
     };
     for (const std::string& input : inputs) {
         for (const PlusRule plus : {PlusRule::Keep, PlusRule::Space}) {
@@ -98,7 +90,7 @@ TEST(PercentDecodeTest, PlusIsASpaceOnlyWhereAsked) {
     EXPECT_EQ(decoded("a%20b", PlusRule::Space), "a b");
 }
 
-TEST(PercentDecodeTest, DoesNotReadBeyondTheView) {
+TEST(PercentDecodeTest, AnEscapeEndsWithTheView) {
     const std::string_view text = "ab%41";
     std::string out;
     EXPECT_FALSE(percentDecode(text.substr(0, 4), out, PlusRule::Keep));
@@ -110,7 +102,9 @@ TEST(PercentEncodeTest, KeepsUnreservedOnly) {
         const char c = static_cast<char>(byte);
         const std::string encoded = percentEncode({&c, 1});
         EXPECT_EQ(encoded.size(), isAlphanumeric(c) || isOneOf(c, "-._~") ? 1U : 3U) << byte;
-        if (byte != 0) { EXPECT_EQ(decoded(encoded, PlusRule::Space), std::string(1, c)); }
+        if (byte != 0) {
+            EXPECT_EQ(decoded(encoded, PlusRule::Space), std::string(1, c));
+        }
     }
     EXPECT_EQ(percentEncode("/a b+\xC3\xA9\0"sv), "%2Fa%20b%2B%C3%A9%00");
     EXPECT_EQ(percentEncode(""), "");
@@ -187,12 +181,38 @@ TEST(ParseTargetTest, AbsoluteForm) {
 
 TEST(ParseTargetTest, RefusesOtherAbsoluteForms) {
     const std::vector<std::string_view> targets = {
-        "ftp://a/",      "ws://a/",        "httpx://a/",    "htt://a/",        "http:/a",     "http:a",
-        "http:",         "http",           "http//a/",      "://a/",           ":",           "http:///a",
-        "http://",       "http://?q",      "http://:80/",   "http://u@a/",     "http://u:p@a/", "http://@a/",
-        "http://a:65536/", "http://a:x/",  "http://a:80:80/", "http://a b/",   "http://a,b/", "http://[::1/",
-        "http://a%/",    "http://a%zz/",   "http://a\\b/",  "http://a#f",      "http://a/#f", "http://a/b c",
-        "http://a?b#c",  " http://a/",
+        "ftp://a/",
+        "ws://a/",
+        "httpx://a/",
+        "htt://a/",
+        "http:/a",
+        "http:a",
+        "http:",
+        "http",
+        "http//a/",
+        "://a/",
+        ":",
+        "http:///a",
+        "http://",
+        "http://?q",
+        "http://:80/",
+        "http://u@a/",
+        "http://u:p@a/",
+        "http://@a/",
+        "http://a:65536/",
+        "http://a:x/",
+        "http://a:80:80/",
+        "http://a b/",
+        "http://a,b/",
+        "http://[::1/",
+        "http://a%/",
+        "http://a%zz/",
+        "http://a\\b/",
+        "http://a#f",
+        "http://a/#f",
+        "http://a/b c",
+        "http://a?b#c",
+        " http://a/",
     };
     for (const std::string_view target : targets) EXPECT_FALSE(get(target)) << target;
 }
@@ -209,8 +229,9 @@ TEST(ParseTargetTest, AuthorityFormIsForConnectOnly) {
         EXPECT_FALSE(options(text)) << text;
     }
     const std::vector<std::string_view> refused = {
-        "",        "a",      "a:",      "a:0",     "a:000",    ":443",    "a:65536",  "a:443/",     "a:443?q", "*",
-        "[::1]",   "[::1]:", "u@a:443", "a b:443", "a:443 ",   "a:+443",  "a:-1",     "http://a:443", "a:443#f", "a,b:443",
+        "",       "a",       "a:",   "a:0",          "a:000",   ":443",    "a:65536",
+        "a:443/", "a:443?q", "*",    "[::1]",        "[::1]:",  "u@a:443", "a b:443",
+        "a:443 ", "a:+443",  "a:-1", "http://a:443", "a:443#f", "a,b:443",
     };
     for (const std::string_view text : refused) EXPECT_FALSE(connect(text)) << text;
 }
@@ -222,7 +243,8 @@ TEST(ParseTargetTest, AsteriskFormIsForOptionsOnly) {
     EXPECT_EQ(target->path, "");
     EXPECT_EQ(target->authority, "");
     EXPECT_FALSE(get("*"));
-    for (const std::string_view text : {"**"sv, "*/"sv, "*?q"sv, " *"sv, "* "sv}) EXPECT_FALSE(options(text)) << text;
+    for (const std::string_view text : {"**"sv, "*/"sv, "*?q"sv, " *"sv, "* "sv})
+        EXPECT_FALSE(options(text)) << text;
 }
 
 TEST(ParseTargetTest, RefusesWhatBelongsToNoForm) {
@@ -261,20 +283,53 @@ TEST(ParseTargetTest, FindsTheQueryAtEveryOffset) {
     }
 }
 
+// A view of a piece of something longer, whatever follows it.
+TEST(ParseTargetTest, EndsWithTheView) {
+    for (const char next : {'a', '?', ' ', '\0', '/'}) {
+        for (size_t size = 1; size < kSpan; ++size) {
+            const std::string path = "/" + std::string(size - 1, 'p');
+            const std::string text = path + std::string(kSpan, next);
+            const auto target = get(std::string_view(text).substr(0, size));
+            ASSERT_TRUE(target) << text << " " << size;
+            EXPECT_EQ(target->path, path);
+            EXPECT_FALSE(target->hasQuery);
+        }
+    }
+}
+
+// For a sanitizer: blocks of memory that end where the text does.
+TEST(UriTest, ReadsNothingBeyondTheView) {
+    const std::vector<std::string_view> texts = {
+        "/",   "/a", "/a?b", "/%4",  "http://a", "http:", "a:",  "[::1]", "[",
+        "a%4", "*",  "%",    "/a/.", "/%2",      "a=1&b", "ab=", "ab",    "abcdefg:1"};
+    for (const std::string_view text : texts) {
+        const std::vector<char> exact(text.begin(), text.end());
+        const std::string_view view(exact.data(), exact.size());
+        std::string out;
+        percentDecode(view, out, PlusRule::Space);
+        for (const bool isConnect : {false, true}) parseTarget(view, isConnect, true);
+        EXPECT_EQ(isValidAuthority(view), isValidAuthority(text));
+        EXPECT_EQ(hasDotSegments(view), hasDotSegments(text));
+        EXPECT_EQ(queryParam(view, "abc"), std::nullopt);
+        EXPECT_EQ(queryParam(view, "b=2"), std::nullopt);
+    }
+}
+
 // --- isValidHost, isValidAuthority ---
 
 TEST(HostTest, Names) {
     for (const std::string_view host :
-         {"a"sv, "a.example"sv, "A-B_c~d"sv, "127.0.0.1"sv, "999.1.1.1"sv, "a."sv, "..."sv, "%41%2f"sv, "a%20b"sv,
-          "!$&'()*+;="sv, "xn--caf-dma.example"sv, "a-name-longer-than-one-block-of-the-scan.example"sv,
+         {"a"sv, "a.example"sv, "A-B_c~d"sv, "127.0.0.1"sv, "999.1.1.1"sv, "a."sv, "..."sv, "%41%2f"sv,
+          "a%20b"sv, "!$&'()*+;="sv, "xn--caf-dma.example"sv,
+          "a-name-longer-than-one-block-of-the-scan.example"sv,
           "a-name-with-an-escape-behind-the-first-block.%65xample"sv}) {
         EXPECT_TRUE(isValidHost(host)) << host;
         EXPECT_TRUE(isValidAuthority(host)) << host;
     }
     for (const std::string_view host :
-         {""sv, "a,b"sv, "a, b"sv, "a b"sv, " a"sv, "a "sv, "a/b"sv, "a?b"sv, "a#b"sv, "a@b"sv, "a[b"sv, "a]"sv, "%"sv,
-          "%4"sv, "%4g"sv, "a%00"sv, "a\0b"sv, "a\\b"sv, "a|b"sv, "\"a\""sv, "<a>"sv, "{a}"sv, "a^b"sv, "a`b"sv,
-          "caf\xC3\xA9"sv, "a\x7F"sv, "a\tb"sv}) {
+         {""sv,    "a,b"sv,   "a, b"sv, "a b"sv, " a"sv,  "a "sv,  "a/b"sv,         "a?b"sv,   "a#b"sv,
+          "a@b"sv, "a[b"sv,   "a]"sv,   "%"sv,   "%4"sv,  "%4g"sv, "a%00"sv,        "a\0b"sv,  "a\\b"sv,
+          "a|b"sv, "\"a\""sv, "<a>"sv,  "{a}"sv, "a^b"sv, "a`b"sv, "caf\xC3\xA9"sv, "a\x7F"sv, "a\tb"sv}) {
         EXPECT_FALSE(isValidHost(host)) << host;
         EXPECT_FALSE(isValidAuthority(host)) << host;
     }
@@ -296,30 +351,81 @@ TEST(HostTest, KnowsEveryByteAtEveryOffset) {
 TEST(HostTest, Literals) {
     for (const std::string_view host :
          {"[::]"sv, "[::1]"sv, "[2001:db8::1]"sv, "[2001:DB8:0:0:0:0:0:1]"sv, "[::ffff:127.0.0.1]"sv,
-          "[1111:2222:3333:4444:5555:6666:123.123.123.123]"sv, "[v1.a]"sv, "[V1f.a:b]"sv, "[vF.!$&'()*+;=]"sv}) {
+          "[1111:2222:3333:4444:5555:6666:123.123.123.123]"sv, "[v1.a]"sv, "[V1f.a:b]"sv,
+          "[vF.!$&'()*+;=]"sv}) {
         EXPECT_TRUE(isValidHost(host)) << host;
     }
-    for (const std::string_view host :
-         {"["sv, "]"sv, "[]"sv, "[::1"sv, "::1"sv, "[::1]]"sv, "[[::1]]"sv, "[::1]a"sv, "a[::1]"sv, "[1::2::3]"sv,
-          "[:1]"sv, "[12345::]"sv, "[::g]"sv, "[1:2:3:4:5:6:7]"sv, "[1:2:3:4:5:6:7:8:9]"sv, "[127.0.0.1]"sv,
-          "[a.example]"sv, "[::256.0.0.1]"sv, "[fe80::1%eth0]"sv, "[fe80::1%25eth0]"sv, "[::1 ]"sv, "[ ::1]"sv,
-          "[::1\0]"sv, "[::1\0x]"sv, "[::%31]"sv, "[0000000000000000000000000000000000000000000000000000000::1]"sv,
-          "[v]"sv, "[v.a]"sv, "[v1]"sv, "[v1.]"sv, "[vg.a]"sv, "[v1.a,b]"sv, "[v1.a%41]"sv, "[v1.a/b]"sv, "[w1.a]"sv,
-          "[v1.[]"sv, "[v1.a\0]"sv}) {
+    for (const std::string_view host : {"["sv,
+                                        "]"sv,
+                                        "[]"sv,
+                                        "[::1"sv,
+                                        "::1"sv,
+                                        "[::1]]"sv,
+                                        "[[::1]]"sv,
+                                        "[::1]a"sv,
+                                        "a[::1]"sv,
+                                        "[1::2::3]"sv,
+                                        "[:1]"sv,
+                                        "[12345::]"sv,
+                                        "[::g]"sv,
+                                        "[1:2:3:4:5:6:7]"sv,
+                                        "[1:2:3:4:5:6:7:8:9]"sv,
+                                        "[127.0.0.1]"sv,
+                                        "[a.example]"sv,
+                                        "[::256.0.0.1]"sv,
+                                        "[fe80::1%eth0]"sv,
+                                        "[fe80::1%25eth0]"sv,
+                                        "[::1 ]"sv,
+                                        "[ ::1]"sv,
+                                        "[::1\0]"sv,
+                                        "[::1\0x]"sv,
+                                        "[::%31]"sv,
+                                        "[0000000000000000000000000000000000000000000000000000000::1]"sv,
+                                        "[v]"sv,
+                                        "[v.a]"sv,
+                                        "[v1]"sv,
+                                        "[v1.]"sv,
+                                        "[vg.a]"sv,
+                                        "[v1.a,b]"sv,
+                                        "[v1.a%41]"sv,
+                                        "[v1.a/b]"sv,
+                                        "[w1.a]"sv,
+                                        "[v1.[]"sv,
+                                        "[v1.a\0]"sv}) {
         EXPECT_FALSE(isValidHost(host)) << host;
         EXPECT_FALSE(isValidAuthority(host)) << host;
     }
 }
 
 TEST(AuthorityTest, Ports) {
-    for (const std::string_view authority : {"a:0"sv, "a:80"sv, "a:65535"sv, "a:"sv, "a:00080"sv, "127.0.0.1:8080"sv,
-                                             "[::1]:80"sv, "[::1]:"sv, "[v1.a:b]:80"sv}) {
+    for (const std::string_view authority : {"a:0"sv, "a:80"sv, "a:65535"sv, "a:"sv, "a:00080"sv,
+                                             "127.0.0.1:8080"sv, "[::1]:80"sv, "[::1]:"sv, "[v1.a:b]:80"sv}) {
         EXPECT_TRUE(isValidAuthority(authority)) << authority;
     }
-    for (const std::string_view authority :
-         {":"sv, ":80"sv, "a:65536"sv, "a:99999999999999999999"sv, "a:4294967376"sv, "a:80:"sv, "a::80"sv, "a:8 0"sv,
-          "a:+80"sv, "a:-1"sv, "a:0x50"sv, "a:80a"sv, "a:80\0"sv, "::1"sv, "[::1]80"sv, "[::1]:65536"sv, "[::1]::80"sv,
-          "[]:80"sv, "[:80"sv, "u@a:80"sv, "u:p@a"sv, "@a"sv, "a@"sv, "u@[::1]"sv}) {
+    for (const std::string_view authority : {":"sv,
+                                             ":80"sv,
+                                             "a:65536"sv,
+                                             "a:99999999999999999999"sv,
+                                             "a:4294967376"sv,
+                                             "a:80:"sv,
+                                             "a::80"sv,
+                                             "a:8 0"sv,
+                                             "a:+80"sv,
+                                             "a:-1"sv,
+                                             "a:0x50"sv,
+                                             "a:80a"sv,
+                                             "a:80\0"sv,
+                                             "::1"sv,
+                                             "[::1]80"sv,
+                                             "[::1]:65536"sv,
+                                             "[::1]::80"sv,
+                                             "[]:80"sv,
+                                             "[:80"sv,
+                                             "u@a:80"sv,
+                                             "u:p@a"sv,
+                                             "@a"sv,
+                                             "a@"sv,
+                                             "u@[::1]"sv}) {
         EXPECT_FALSE(isValidAuthority(authority)) << authority;
     }
 }
@@ -328,14 +434,17 @@ TEST(AuthorityTest, Ports) {
 
 TEST(DotSegmentsTest, FindsThemPlainAndEncoded) {
     for (const std::string_view path :
-         {"/."sv, "/.."sv, "/./"sv, "/../"sv, "/a/./b"sv, "/a/../b"sv, "/a/.."sv, "/%2e"sv, "/%2E%2e/a"sv, "/.%2E/a"sv,
-          "/%2e./a"sv, "."sv, ".."sv, "../a"sv, "/a%2F..%2Fb"sv, "/..%2f"sv, "/a%2f.."sv, "/%zz/.."sv, "//.."sv}) {
+         {"/."sv, "/.."sv, "/./"sv, "/../"sv, "/a/./b"sv, "/a/../b"sv, "/a/.."sv, "/%2e"sv, "/%2E%2e/a"sv,
+          "/.%2E/a"sv, "/%2e./a"sv, "."sv, ".."sv, "../a"sv, "/a%2F..%2Fb"sv, "/..%2f"sv, "/a%2f.."sv,
+          "/%zz/.."sv, "//.."sv}) {
         EXPECT_TRUE(hasDotSegments(path)) << path;
     }
     for (const std::string_view path :
-         {""sv, "/"sv, "/a"sv, "/a/b"sv, "/..."sv, "/.a"sv, "/a."sv, "/a../b"sv, "/..a"sv, "/.a."sv, "/a.b/c.d"sv,
-          "/%2e%2e%2e"sv, "/%2ea"sv, "/%252e"sv, "/%252e%252e"sv, "/.%"sv, "/..%"sv, "/..%00"sv, "/%2"sv, "/.well-known"sv,
-          "/a%2Fb"sv, "//"sv, "/.\\."sv, "/. ."sv}) {
+         {""sv,         "/"sv,          "/a"sv,    "/a/b"sv,         "/..."sv,        "/.a"sv,
+          "/a."sv,      "/a../b"sv,     "/..a"sv,  "/.a."sv,         "/.a/b"sv,       "/a..b/cd"sv,
+          "/a.b/c.d"sv, "/%2e%2e%2e"sv, "/%2ea"sv, "/%252e"sv,       "/%252e%252e"sv, "/.%"sv,
+          "/..%"sv,     "/..%00"sv,     "/%2"sv,   "/.well-known"sv, "/a%2Fb"sv,      "//"sv,
+          "/.\\."sv,    "/. ."sv}) {
         EXPECT_FALSE(hasDotSegments(path)) << path;
     }
 }

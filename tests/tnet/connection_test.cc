@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -330,6 +331,34 @@ TEST_F(ConnectionTest, SendsInsideAReadEventLeaveInOneWrite) {
     EXPECT_EQ(peer.transport().writeCalls(), 1U);
 }
 
+TEST_F(ConnectionTest, WhatIsWrittenInPlaceIsSentInOrder) {
+    const auto put = [](Connection& connection, std::string_view text, size_t room) {
+        char* const place = connection.reserveSend(room);
+        ASSERT_NE(place, nullptr);
+        std::copy(text.begin(), text.end(), place);
+        EXPECT_EQ(connection.commitSend(text.size()).status, SendStatus::Accepted);
+    };
+    ScriptedPeer peer(loop());
+    peer.connection()->setEventCallback([&](const ConnectionPtr_t& c, ConnEvent event, const void*) {
+        if (event != Conn_ReadEvent) return;
+        put(*c, "head;", 500);
+        c->send("copied;");
+        put(*c, "again;", 5000);
+        c->send(share("shared;"));
+        put(*c, "tail", 4);
+        EXPECT_EQ(c->queuedBytes(), 29U);
+    });
+    peer.start();
+    peer.feed("x");
+    EXPECT_EQ(peer.collect(), "head;copied;again;shared;tail");
+    EXPECT_EQ(peer.transport().writeCalls(), 1U);
+
+    put(*peer.connection(), "outside", 100);
+    EXPECT_EQ(peer.transport().takeWritten(), "outside") << "outside an event it leaves at once";
+    peer.connection()->close();
+    EXPECT_EQ(peer.connection()->reserveSend(10), nullptr);
+}
+
 TEST_F(ConnectionTest, FlushInsideAnEventWritesWhatIsGatheredSoFar) {
     ScriptedPeer peer(loop());
     peer.connection()->setEventCallback([&](const ConnectionPtr_t& c, ConnEvent event, const void*) {
@@ -604,6 +633,67 @@ TEST_F(ConnectionTest, ClosingInsideWriteCompleteIsTheEnd) {
     peer.connection()->send("bye");
     peer.settle();
     EXPECT_EQ(log.events, (Events{Conn_EstablishedEvent, Conn_WriteCompleteEvent, Conn_CloseEvent}));
+}
+
+// Ending our direction inside Conn_WriteCompleteEvent left nothing to write and no other interest, so it
+// was put off until the peer said something.
+TEST_F(ConnectionTest, HalfClosingInsideWriteCompleteEndsOurDirection) {
+    ScriptedPeer peer(loop());
+    peer.connection()->setEventCallback([&](const ConnectionPtr_t& c, ConnEvent event, const void*) {
+        if (event == Conn_WriteCompleteEvent) c->shutDownWrite();
+    });
+    peer.start();
+    peer.connection()->send("all of it");
+    peer.settle();
+    EXPECT_TRUE(peer.transport().isWriteEnded());
+    EXPECT_TRUE(peer.connection()->isConnected());
+}
+
+TEST_F(ConnectionTest, ShuttingDownInsideWriteCompleteCloses) {
+    ScriptedPeer peer(loop());
+    peer.connection()->setEventCallback([&](const ConnectionPtr_t& c, ConnEvent event, const void*) {
+        if (event == Conn_WriteCompleteEvent) c->shutDown();
+    });
+    peer.start();
+    peer.connection()->send("all of it");
+    peer.settle();
+    EXPECT_TRUE(peer.isClosed());
+}
+
+TEST_F(ConnectionTest, PausingInsideWriteCompleteTakesEffect) {
+    ScriptedPeer peer(loop());
+    EventLog log;
+    peer.connection()->setEventCallback([&](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
+        log.record(event, context);
+        if (event == Conn_WriteCompleteEvent) c->pauseReading();
+    });
+    peer.start();
+    peer.connection()->send("x");
+    peer.settle();
+    peer.feed("not read").settle();
+    EXPECT_FALSE(log.has(Conn_ReadEvent));
+    EXPECT_EQ(peer.transport().readCalls(), 0U);
+    peer.connection()->resumeReading();
+    peer.settle();
+    EXPECT_EQ(log.bytes, "not read");
+}
+
+TEST_F(ConnectionTest, WriteCompleteCanBeUnwanted) {
+    Watched w(loop());
+    w.connection().setWriteCompleteWanted(false);
+    w.peer.start();
+    w.connection().send("direct");
+    w.peer.settle();
+    w.transport().blockWrites();
+    w.connection().send("queued");
+    w.peer.settle();
+    w.transport().unblockWrites();
+    EXPECT_EQ(w.peer.collect(), "directqueued");
+    EXPECT_EQ(w.log.events, Events{Conn_EstablishedEvent});
+    w.connection().send("bye");
+    w.connection().shutDown();
+    w.peer.settle();
+    EXPECT_EQ(w.log.events, (Events{Conn_EstablishedEvent, Conn_CloseEvent}));
 }
 
 TEST_F(ConnectionTest, CloseBetweenTheWriteAndItsEventCancelsTheEvent) {

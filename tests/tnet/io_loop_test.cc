@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "tests/support/loop_fixture.h"
+#include "tnet/connection.h"
 #include "tnet/io_handler.h"
 #include "tnet/transport.h"
 

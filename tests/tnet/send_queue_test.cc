@@ -74,6 +74,28 @@ TEST(SendQueueTest, CopiesCoalesceIntoOnePiece) {
     EXPECT_EQ(std::string_view(static_cast<const char*>(pieces[0].iov_base), pieces[0].iov_len), "one two three");
 }
 
+TEST(SendQueueTest, WhatIsWrittenInPlaceIsLikeACopy) {
+    SendQueue queue;
+    const auto put = [&](std::string_view text, size_t room) {
+        std::copy(text.begin(), text.end(), queue.reserveCopy(room));
+        queue.commitCopy(text.size());
+    };
+    put("one ", 100);
+    EXPECT_TRUE(queue.isOnePiece());
+    EXPECT_EQ(queue.onePiece(), "one ");
+    queue.appendCopy("two ");
+    queue.consume(2);
+    put("three ", 3000);
+    EXPECT_EQ(queue.onePiece(), "e two three ");
+    queue.appendShared(share("shared "));
+    EXPECT_FALSE(queue.isOnePiece());
+    put("", 10);
+    put("tail", 4);
+    EXPECT_EQ(queue.bytes(), 12 + 7 + 4U);
+    EXPECT_EQ(takeAll(queue, 5), "e two three shared tail");
+    EXPECT_TRUE(queue.isOnePiece());
+}
+
 TEST(SendQueueTest, NothingIsQueuedForNothing) {
     SendQueue queue;
     queue.appendCopy("");
