@@ -1,6 +1,9 @@
 #include "http/exchange.h"
 
+#include <exception>
 #include <utility>
+
+#include "tnet/log.h"
 
 namespace tnet {
 
@@ -9,33 +12,53 @@ void HttpExchange::open(HttpSink* sink, const TaskQueuePtr_t& tasks, size_t high
     if (!m_tasks) m_tasks = tasks;
     m_highWater = highWater;
     m_answered = false;
+    m_clientGone = false;
     m_open.store(true, std::memory_order_release);
 }
 
 void HttpExchange::finish(bool clientGone) {
     m_open.store(false, std::memory_order_release);
     m_sink = nullptr;
+    m_clientGone = clientGone;
     if (!m_shared) return;
     // Taken out first: what these own may be the last handle on this exchange.
     const auto hooks = std::exchange(m_hooks, {});
     const auto body = std::exchange(m_bodyCallback, nullptr);
     const auto drain = std::exchange(m_drainCallback, nullptr);
     const auto gone = std::exchange(m_goneCallback, nullptr);
-    if (clientGone && gone) gone();
+    if (clientGone && gone) guarded(gone);
 }
 
-void HttpExchange::runHooks(HttpResponse& response) {
+bool HttpExchange::runHooks(HttpResponse& response) {
+    bool good = true;
     while (!m_hooks.empty()) {
         const HttpResponseHook_t hook = std::move(m_hooks.back());
         m_hooks.pop_back();
-        hook(response);
+        if (guarded([&] { hook(response); })) continue;
+        response = HttpResponse::error(500);
+        good = false;
     }
+    return good;
+}
+
+// Runs what belongs to the handler though it is no handler call. False: it threw, which is logged.
+template <class Call>
+bool HttpExchange::guarded(Call call) const {
+    try {
+        call();
+        return true;
+    } catch (const std::exception& error) {
+        logger().error("callback of {} {} threw: {}", methodName(request.method()), request.path(), error.what());
+    } catch (...) {
+        logger().error("callback of {} {} threw something", methodName(request.method()), request.path());
+    }
+    return false;
 }
 
 void HttpExchange::deliverBody(std::string_view piece, bool last) {
     // A copy of the callback: it may drop the handles, and with them itself.
     const HttpBodyCallback_t callback = m_bodyCallback;
-    if (callback) callback(piece, last);
+    if (callback && !guarded([&] { callback(piece, last); })) fail();
 }
 
 void HttpExchange::tellDrained() {
@@ -43,7 +66,14 @@ void HttpExchange::tellDrained() {
     if (!m_waiting || ahead > m_highWater / 2) return;
     m_waiting = false;
     const Callback_t callback = m_drainCallback;
-    if (callback) callback();
+    if (callback && !guarded(callback)) fail();
+}
+
+// The handler threw in one of its callbacks: what it was about to answer will not come.
+void HttpExchange::fail() {
+    if (m_sink == nullptr) return;
+    if (std::exchange(m_answered, true)) return m_sink->abandon(*this);
+    m_sink->sendResponse(*this, HttpResponse::error(500));
 }
 
 bool HttpExchange::onLoop(std::function<void(HttpSink&, HttpExchange&)> act) {
@@ -70,7 +100,7 @@ bool HttpExchange::respond(HttpResponse response) {
 bool HttpExchange::startStream(HttpResponse head) {
     return onLoop([box = boxed(std::move(head))](HttpSink& sink, HttpExchange& self) {
         if (std::exchange(self.m_answered, true)) return;
-        self.runHooks(*box);
+        if (!self.runHooks(*box)) return sink.sendResponse(self, std::move(*box));
         sink.sendHead(self, std::move(*box));
     });
 }
@@ -78,7 +108,7 @@ bool HttpExchange::startStream(HttpResponse head) {
 bool HttpExchange::upgrade(HttpResponse head, HttpTakeOver_t takeOver) {
     return onLoop([box = boxed(std::move(head)), takeOver = std::move(takeOver)](HttpSink& sink, HttpExchange& self) {
         if (std::exchange(self.m_answered, true)) return;
-        self.runHooks(*box);
+        if (!self.runHooks(*box)) return sink.sendResponse(self, std::move(*box));
         sink.upgrade(self, std::move(*box), takeOver);
     });
 }
@@ -105,8 +135,8 @@ void HttpExchange::onGone(Callback_t callback) {
     m_tasks->post([self = shared_from_this(), callback = std::move(callback)] {
         if (self->m_sink != nullptr) {
             self->m_goneCallback = callback;
-        } else {
-            callback();
+        } else if (self->m_clientGone) {
+            self->guarded(callback);
         }
     });
 }

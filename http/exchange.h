@@ -70,7 +70,8 @@ public:
     bool isShared() const { return m_shared; }
     void markShared() { m_shared = true; }
 
-    void runHooks(HttpResponse& response);
+    // False: a hook threw, and `response` is a 500 now.
+    bool runHooks(HttpResponse& response);
     void addHook(HttpResponseHook_t hook) { m_hooks.push_back(std::move(hook)); }
 
     // Tells the handler about its streamed request body.
@@ -107,9 +108,14 @@ public:
     void abandon();
 
 private:
+    template <class Call>
+    bool guarded(Call call) const;
+    void fail();
+
     HttpSink* m_sink = nullptr;  // } the loop's thread only
     bool m_shared = false;       // }
     bool m_answered = false;     // }
+    bool m_clientGone = false;   // } before the answer was complete
     bool m_bodyPaused = false;   // }
     bool m_waiting = false;      // } a writer was told to wait
     std::vector<HttpResponseHook_t> m_hooks;

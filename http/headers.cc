@@ -4,6 +4,7 @@
 #include <array>
 #include <cassert>
 #include <cstring>
+#include <functional>
 #include <stdexcept>
 #include <utility>
 
@@ -151,9 +152,24 @@ HttpHeaders::Storage& HttpHeaders::storage() {
 }
 
 void HttpHeaders::add(std::string_view name, std::string_view value) {
+    check(name, value);
+    addChecked(name, value);
+}
+
+void HttpHeaders::addChecked(std::string_view name, std::string_view value) {
+    if (isOwn(name) || isOwn(value)) return append(std::string(name), std::string(value));
+    append(name, value);
+}
+
+void HttpHeaders::check(std::string_view name, std::string_view value) {
     if (!isToken(name)) throw std::invalid_argument("header name is not a token: " + std::string(name));
     if (!isFieldValue(value)) throw std::invalid_argument("control byte in the value of header " + std::string(name));
-    append(name, value);
+}
+
+bool HttpHeaders::isOwn(std::string_view text) const {
+    if (!m_storage) return false;
+    const std::string_view all = m_storage->text.view();
+    return !std::less<>()(text.data(), all.data()) && std::less<>()(text.data(), all.data() + all.size());
 }
 
 void HttpHeaders::append(std::string_view name, std::string_view value) {
@@ -181,8 +197,12 @@ void HttpHeaders::rewrite() {
 }
 
 void HttpHeaders::set(std::string_view name, std::string_view value) {
-    if (!empty()) remove(name);
-    add(name, value);
+    check(name, value);
+    if (!has(name)) return addChecked(name, value);
+    const std::string ownName(name);  // may be views of what is removed
+    const std::string ownValue(value);
+    remove(ownName);
+    append(ownName, ownValue);
 }
 
 bool HttpHeaders::remove(std::string_view name) {

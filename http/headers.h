@@ -87,6 +87,9 @@ private:
     class Pool;
 
     Storage& storage();
+    static void check(std::string_view name, std::string_view value);
+    bool isOwn(std::string_view text) const;  // a view of what is about to move
+    void addChecked(std::string_view name, std::string_view value);
     void append(std::string_view name, std::string_view value);
     Position& addPosition(const Position& position);
     void rewrite();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <utility>
 
 #include "http/uri.h"
@@ -13,6 +14,12 @@ namespace {
 
 bool isBlank(char c) {
     return c == ' ' || c == '\t';
+}
+
+// For a name of the right length; nearly all clients spell it as the RFC does.
+template <size_t N>
+bool isNamed(const HttpHeaders::Field& field, const char (&name)[N]) {
+    return std::memcmp(field.name.data(), name, N - 1) == 0 || equalsIgnoreCase(field.name, name);
 }
 
 bool hasEmptyItem(std::string_view list) {
@@ -238,10 +245,10 @@ const char* HttpParser::endTrailer() {
 const char* HttpParser::noteField(HttpHeaders::Field field) {
     switch (field.name.size()) {
         case 4:
-            if (!equalsIgnoreCase(field.name, "Host")) break;
+            if (!isNamed(field, "Host")) break;
             return noteHost(field.value);
         case 6:
-            if (!equalsIgnoreCase(field.name, "Expect")) break;
+            if (!isNamed(field, "Expect")) break;
             if (equalsIgnoreCase(field.value, "100-continue")) {
                 m_request->m_expectContinue = true;
                 return nullptr;
@@ -249,19 +256,19 @@ const char* HttpParser::noteField(HttpHeaders::Field field) {
             m_fieldErrorStatus = 417;  // RFC 9110 §10.1.1
             return "Expect";
         case 7:
-            if (equalsIgnoreCase(field.name, "Upgrade")) m_upgrade = true;
+            if (isNamed(field, "Upgrade")) m_upgrade = true;
             break;
         case 10:
-            if (!equalsIgnoreCase(field.name, "Connection")) break;
+            if (!isNamed(field, "Connection")) break;
             m_connectionClose = m_connectionClose || listContains(field.value, "close");
             m_connectionKeepAlive = m_connectionKeepAlive || listContains(field.value, "keep-alive");
             m_connectionUpgrade = m_connectionUpgrade || listContains(field.value, "upgrade");
             break;
         case 14:
-            if (equalsIgnoreCase(field.name, "Content-Length")) return noteContentLength(field.value);
+            if (isNamed(field, "Content-Length")) return noteContentLength(field.value);
             break;
         case 17:
-            if (equalsIgnoreCase(field.name, "Transfer-Encoding")) return noteTransferEncoding(field.value);
+            if (isNamed(field, "Transfer-Encoding")) return noteTransferEncoding(field.value);
             break;
         default:
             break;

@@ -23,6 +23,8 @@ std::optional<std::string> HttpRequest::queryParam(std::string_view name) const 
 // Ready for the next request, whose parsing begins the headers anew; capacities stay, but for what a
 // large body needed.
 void HttpRequest::clear() {
+    m_method = HttpMethod::Get;
+    m_minorVersion = 1;
     m_chunked = false;
     m_keepAlive = true;
     m_expectContinue = false;

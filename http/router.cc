@@ -33,6 +33,16 @@ std::string allowList(MethodSet methods) {
     return list;
 }
 
+// Lines of one name are one list: RFC 9110 §5.3.
+bool offersUpgrade(const HttpRequest& request, std::string_view token) {
+    const HttpHeaders& headers = request.headers();
+    for (size_t i = 0; i < headers.size(); ++i) {
+        if (!equalsIgnoreCase(headers[i].name, "Upgrade")) continue;
+        if (listContains(headers[i].value, token)) return true;
+    }
+    return false;
+}
+
 void logThrown(const HttpRequest& request, const char* what) {
     logger().error("handler of {} {} threw: {}", methodName(request.method()), request.path(), what);
 }
@@ -124,7 +134,7 @@ HttpRoutePtr_t HttpRouter::wrapped(HttpResponse response) const {
 const HttpRoutePtr_t* HttpRouter::routeAt(const Endpoint& endpoint, const HttpRequest& request) {
     if (request.m_upgradeOffered && request.method() == HttpMethod::Get) {
         for (const Endpoint::ByToken& entry : endpoint.upgrades) {
-            if (listContains(request.header("Upgrade"), entry.token)) return &entry.route;
+            if (offersUpgrade(request, entry.token)) return &entry.route;
         }
     }
     const HttpRoutePtr_t* const route = endpoint.find(request.method());
@@ -228,6 +238,7 @@ bool HttpRouter::upgrade(std::string_view pattern, std::string_view token, HttpA
         return fail(makeError(std::errc::file_exists, "upgrade " + std::string(token) + " " + m_group->prefix + std::string(pattern)));
     }
     auto route = std::make_shared<HttpRoute>(makeRoute(std::move(handler), {}));
+    route->upgradeToken = token;
     m_table->registered.push_back({route, m_group});
     at->upgrades.push_back({std::string(token), std::move(route)});
     return true;

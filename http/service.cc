@@ -46,7 +46,7 @@ void HttpService::onDrain(ConnChecker&) {
     while (IdleLink* const link = m_idle.front()) static_cast<HttpConnection*>(link)->endIdle();
 }
 
-std::unique_ptr<HttpWork> HttpService::takeWork() {
+std::unique_ptr<HttpWork> HttpService::takeSpareWork() {
     if (m_spareWork.empty()) return std::make_unique<HttpWork>(m_limits);
     auto work = std::move(m_spareWork.back());
     m_spareWork.pop_back();
@@ -54,12 +54,13 @@ std::unique_ptr<HttpWork> HttpService::takeWork() {
 }
 
 void HttpService::giveBack(std::unique_ptr<HttpWork> work) {
+    if (work->input != HttpWork::Input::None) work->reset();
+    if (!work->pending.empty()) work->pending.clear();
+    if (work->pending.capacity() > kKeptPendingCapacity) work->pending = std::string();
     if (work->timer.isValid()) m_loop->cancel(work->timer);
     work->timer = {};
-    if (work->input != HttpWork::Input::None) work->reset();
-    work->pending.clear();
-    if (work->pending.capacity() > kKeptPendingCapacity) work->pending = std::string();
-    if (m_spareWork.size() < kSpareWork) m_spareWork.push_back(std::move(work));
+    m_nextWork.swap(work);
+    if (work && m_spareWork.size() < kSpareWork) m_spareWork.push_back(std::move(work));
 }
 
 void HttpService::addIdle(HttpConnection& connection) {

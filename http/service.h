@@ -81,7 +81,10 @@ public:
     const HttpLimits& limits() const { return m_limits; }
     bool isDraining() const { return m_draining; }
 
-    std::unique_ptr<HttpWork> takeWork();
+    std::unique_ptr<HttpWork> takeWork() {
+        if (m_nextWork) return std::move(m_nextWork);
+        return takeSpareWork();
+    }
     void giveBack(std::unique_ptr<HttpWork> work);
 
     void addIdle(HttpConnection& connection);
@@ -90,6 +93,7 @@ public:
     std::string_view dateLine() { return m_date.line(m_loop->now()); }
 
 private:
+    std::unique_ptr<HttpWork> takeSpareWork();
     void closeIdle();
     void watchIdle();
 
@@ -98,7 +102,8 @@ private:
     const HttpLimits& m_limits;
     const HttpAccessCallback_t& m_accessLog;
     HttpDate m_date;
-    std::vector<std::unique_ptr<HttpWork>> m_spareWork;
+    std::unique_ptr<HttpWork> m_nextWork;               // } to borrow: the one that came back last is warm,
+    std::vector<std::unique_ptr<HttpWork>> m_spareWork;  // } and the others
     IdleList m_idle;
     TimerId m_idleTimer{};
     bool m_draining = false;

@@ -293,7 +293,12 @@ void Connection::writeQueue() {
     while (!m_queue->empty()) {
         IoResult result;
         size_t offered = 0;
-        if (const int count = m_queue->gather(pieces, kPiecesPerWrite); count > 0) {
+        if (m_queue->isOnePiece()) {
+            const std::string_view bytes = m_queue->onePiece();
+            offered = bytes.size();
+            pieces[0] = {const_cast<char*>(bytes.data()), offered};
+            result = m_transport->write(m_socket.get(), pieces, 1);
+        } else if (const int count = m_queue->gather(pieces, kPiecesPerWrite); count > 0) {
             for (int i = 0; i < count; ++i) offered += pieces[i].iov_len;
             result = m_transport->write(m_socket.get(), pieces, count);
         } else {
@@ -360,10 +365,18 @@ void Connection::proceedEnding() {
     const bool ourEnd = !m_queue && (m_writeEnded || !m_writeEndWanted);
     const bool peerEnd = m_inputEnded || (disconnecting && !m_awaitPeerEnd);
     if (ourEnd && peerEnd) return closeNow();
-    if (!disconnecting || m_shutDownTimer.isValid()) return;
-    const WeakConnectionPtr_t weak = weak_from_this();
-    m_shutDownTimer = m_loop->runAfter(std::chrono::milliseconds(m_shutDownMillis), [weak] {
-        if (const ConnectionPtr_t self = weak.lock()) self->close();
+    if (disconnecting && !m_shutDownTimer.isValid()) watchShutDown(std::chrono::milliseconds(m_shutDownMillis));
+}
+
+// A peer that takes what is queued, however slowly, gets all of it.
+void Connection::watchShutDown(Duration left) {
+    m_shutDownTimer = m_loop->runAfter(left, [weak = weak_from_this()] {
+        const ConnectionPtr_t self = weak.lock();
+        if (!self) return;
+        self->m_shutDownTimer = {};
+        const TimePoint due = self->m_lastActivity + std::chrono::milliseconds(self->m_shutDownMillis);
+        const TimePoint now = self->m_loop->now();
+        due > now ? self->watchShutDown(due - now) : self->close();
     });
 }
 

@@ -115,9 +115,9 @@ public:
     // Writes what is gathered now. False: something is left in the queue, or the connection is closed.
     bool flush();
 
-    // Delivers what is queued, then closes; closes anyway `after` this time. From now on input is
-    // dropped and sends are refused. Await: also ends our direction (FIN) and waits for the peer's end,
-    // so that input still under way does not make the kernel reset what was delivered.
+    // Delivers what is queued, then closes; closes anyway once the peer has taken nothing for `after`. From
+    // now on input is dropped and sends are refused. Await: also ends our direction (FIN) and waits for the
+    // peer's end, so that input still under way does not make the kernel reset what was delivered.
     enum class PeerEnd : uint8_t { Ignore, Await };
     void shutDown(std::chrono::milliseconds after = kDefaultShutDownTime, PeerEnd peerEnd = PeerEnd::Ignore);
 
@@ -176,6 +176,7 @@ private:
     void writeFailed(const IoResult& result);
     void proceedWriting();
     void proceedEnding();
+    void watchShutDown(Duration left);
     void fail(std::error_code error);
     void closeNow();
 

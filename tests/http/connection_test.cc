@@ -6,7 +6,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -138,7 +140,9 @@ TEST_F(HttpConnectionTest, TheNextRequestWaitsUntilTheOneBeforeIsAnswered) {
     for (int i = 0; i < 3; ++i) {
         const Replies before = parseReplies(peer->collect());
         EXPECT_EQ(before.size(), i == 0 ? 0U : 1U);
-        if (i > 0) EXPECT_EQ(before[0].body, std::to_string(i - 1));
+        if (i > 0) {
+            EXPECT_EQ(before[0].body, std::to_string(i - 1));
+        }
         ASSERT_EQ(held.size(), 1U);
         EXPECT_TRUE(held.back().respond(HttpResponse::text("held " + std::to_string(i))));
         held.clear();
@@ -204,17 +208,15 @@ TEST_F(HttpConnectionTest, AFloodOfPipelinedRequestsIsNotStored) {
     EXPECT_GT(unread, requests.size() / 2);
 
     peer->transport().unblockWrites();
-    std::string text;
     size_t most = 0;
-    ASSERT_TRUE(runUntil([&] {
+    for (int quiet = 0; quiet < 10;) {
+        const size_t before = peer->transport().calls();
         runRounds(1);
         most = std::max(most, peer->connection()->queuedBytes());
-        text += peer->transport().takeWritten();
-        return text.size() >= kRequests * 1100 && peer->connection()->queuedBytes() == 0 && !peer->transport().hasInput();
-    }));
-    text += peer->collect();
+        quiet = peer->transport().calls() == before ? quiet + 1 : 0;
+    }
     EXPECT_LE(most, limits().highWaterBytes + 2000);
-    const Replies replies = parseReplies(text);
+    const Replies replies = parseReplies(peer->collect());
     EXPECT_TRUE(replies.isClean());
     ASSERT_EQ(replies.size(), kRequests);
     for (size_t i = 0; i < kRequests; ++i) {
@@ -478,13 +480,11 @@ TEST_F(HttpConnectionTest, AnAnswerOnItsWayIsNotCutByTheEndOfTheConnection) {
     for (int i = 0; i < 9; ++i) {
         advance(seconds(4));
         ASSERT_FALSE(peer->isClosed()) << i;
-        peer->transport().onWrite(ScriptedTransport::takes(100'000));
-        peer->transport().onWrite(ScriptedTransport::wantsWrite());
         peer->transport().unblockWrites();
-        runRounds();
-        if (i < 8) peer->transport().blockWrites();
+        runRounds(1);
+        peer->transport().blockWrites();
     }
-    peer->transport().limitWrites(SIZE_MAX);
+    peer->transport().unblockWrites();
     const Replies replies = parseReplies(peer->collectUntilClosed());
     ASSERT_EQ(replies.size(), 1U) << replies.rest.size();
     EXPECT_EQ(replies[0].body, patternOf(1'000'000));

@@ -131,20 +131,49 @@ TEST(RouteTreeTest, NumbersPatternsInOrder) {
 
 TEST(RouteTreeTest, RefusesMalformedPatterns) {
     const std::vector<std::string> patterns = {
-        "",       "a",         "a/b",
-        ":id",    "*",         "//",
-        "//a",    "/a//b",     "/a//",
-        "/:",     "/a/:/b",    "/*",
-        "/a/*",   "/*rest/",   "/*rest/b",
-        "/*a/*b", "/:a/:a",    "/:a/b/:a",
-        "/:a/*a", "/a*b",      "/a*",
-        "/*.txt", "/:id.json", "/:a-:b",
-        "/:a:b",  "/: a",      "/:caf\xC3\xA9",
-        "/.",     "/..",       "/a/./b",
-        "/../a",  "/a?b",      "/a?",
-        "/a#b",   "/%41",      "/100%",
-        "/a\0b"s, "/a\nb",     "/a\x7F",
-        "/a\tb",  "/**rest",   repeated("/a", RouteTree::kMaxSegments + 1),
+        "",
+        "a",
+        "a/b",
+        ":id",
+        "*",
+        "//",
+        "//a",
+        "/a//b",
+        "/a//",
+        "/:",
+        "/a/:/b",
+        "/*",
+        "/a/*",
+        "/*rest/",
+        "/*rest/b",
+        "/*a/*b",
+        "/:a/:a",
+        "/:a/b/:a",
+        "/:a/:b/:a",
+        "/:a/*a",
+        "/a*b",
+        "/a*",
+        "/*.txt",
+        "/:id.json",
+        "/:a-:b",
+        "/:a:b",
+        "/: a",
+        "/:caf\xC3\xA9",
+        "/.",
+        "/..",
+        "/a/./b",
+        "/../a",
+        "/a?b",
+        "/a?",
+        "/a#b",
+        "/%41",
+        "/100%",
+        "/a\0b"s,
+        "/a\nb",
+        "/a\x7F",
+        "/a\tb",
+        "/**rest",
+        repeated("/a", RouteTree::kMaxSegments + 1),
     };
     RouteTree tree;
     for (const std::string& pattern : patterns) {
@@ -333,6 +362,7 @@ TEST(RouteTreeTest, DecodesEachSegmentOnceAfterSplitting) {
     EXPECT_EQ(routes.paramsOf("/users/a%2Fposts"), (Params{{"id", "a/posts"}}));
     EXPECT_EQ(routes.paramsOf("/users/%2541"), (Params{{"id", "%41"}}));
     EXPECT_EQ(routes.paramsOf("/users/a+b"), (Params{{"id", "a+b"}}));
+    EXPECT_EQ(routes.paramsOf("/users/a+%41"), (Params{{"id", "a+A"}}));
     EXPECT_EQ(routes.paramsOf("/%75sers/%C3%A9/posts"), (Params{{"id", "\xC3\xA9"}}));
     EXPECT_EQ(routes.paramsOf("/x/plain/%41"), (Params{{"a", "plain"}, {"b", "A"}}));
     EXPECT_EQ(routes.paramsOf("/x/%41/plain"), (Params{{"a", "A"}, {"b", "plain"}}));
@@ -510,6 +540,23 @@ TEST(RouteTreeTest, OtherPatternsDoNotAddNodesToASearch) {
     EXPECT_EQ(few.steps(), 4U) << "root, :a, :b, *c";
     EXPECT_GE(many.steps(), few.steps() + 1) << "the probe that finds no static child of the root";
     EXPECT_LE(many.steps(), few.steps() + 20);
+}
+
+// 32 bits of hash are not an identity. With this many nodes some share them (the square of their number is
+// several times 2^32), and then a path must not be taken to another node's child.
+TEST(RouteTreeTest, EqualHashesAreNotTakenForEqualPaths) {
+    RouteTree tree;
+    constexpr size_t kNodes = 300'000;
+    for (size_t i = 0; i < kNodes; ++i) {
+        ASSERT_TRUE(tree.insert("/" + std::to_string(i) + (i % 2 == 0 ? "/even" : "/odd")).ok());
+    }
+    std::vector<PathParam> params;
+    std::string scratch;
+    const auto accept = [](size_t) { return true; };
+    for (size_t i = 0; i < kNodes; ++i) {
+        const std::string path = "/" + std::to_string(i) + (i % 2 == 0 ? "/odd" : "/even");
+        ASSERT_EQ(tree.match(path, params, scratch, accept), MatchResult::NotFound) << path;
+    }
 }
 
 // All patterns of {a, :x} in six places: a path of a's visits every node once, and no more.

@@ -661,8 +661,8 @@ TEST_F(ConnectionTest, ShuttingDownInsideWriteCompleteCloses) {
 }
 
 TEST_F(ConnectionTest, PausingInsideWriteCompleteTakesEffect) {
-    ScriptedPeer peer(loop());
     EventLog log;
+    ScriptedPeer peer(loop());
     peer.connection()->setEventCallback([&](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
         log.record(event, context);
         if (event == Conn_WriteCompleteEvent) c->pauseReading();
