@@ -26,6 +26,16 @@ std::optional<uint64_t> announcedLength(const HttpHeaders& headers) {
     return length;
 }
 
+// What a handler may answer; anything else leaves the client waiting, or is no status line.
+bool isFinalStatus(int status) {
+    return status >= 200 && status <= 999;
+}
+
+HttpResponse answerInstead(const HttpRequest& request, int status) {
+    logger().error("handler of {} {} answered status {}", methodName(request.method()), request.path(), status);
+    return HttpResponse::error(500);
+}
+
 void appendFields(std::string& out, const HttpHeaders& fields) {
     const size_t before = out.size();
     out.resize(before + fields.wireSize());
@@ -53,7 +63,7 @@ HttpConnection::~HttpConnection() {
 void HttpConnection::onEvent(ConnEvent event, const void* context) {
     switch (event) {
         case Conn_EstablishedEvent:
-            return m_service.addIdle(*this);
+            return m_service.isDraining() ? endConnection() : m_service.addIdle(*this);
         case Conn_ReadEvent:
             return onRead(static_cast<const StackBuffer*>(context)->view());
         case Conn_WriteCompleteEvent:
@@ -100,7 +110,9 @@ bool HttpConnection::step(std::string_view& input) {
         if (!beginRequest()) return false;
     }
     if (!mayParse()) return false;
-    switch (m_work->parser.parse(input)) {
+    const HttpParser::Event event = m_work->parser.parse(input);
+    m_moreInput = !input.empty();
+    switch (event) {
         case HttpParser::Event::NeedMore:
             if (bodyTooLarge()) refuse(413, "body too large");
             return false;
@@ -196,9 +208,9 @@ void HttpConnection::onHead() {
     if (route != nullptr) work.maxBodyBytes = route->options.maxBodyBytes.value_or(work.maxBodyBytes);
     if (bodyTooLarge()) return refuse(413, "body too large");
     // RFC 9110 §10.1.1: who waits for a 100 may be told the end of it at once.
-    if (route == nullptr && request.m_expectContinue) return dispatch();
-    if (route != nullptr && route->options.streamBody) {
-        work.streamsBody = true;
+    const bool isRefused = route == nullptr && request.m_expectContinue;
+    if (isRefused || (route != nullptr && route->options.streamBody)) {
+        work.streamsBody = true;  // what is refused is read by nobody
         return dispatch();
     }
     continueIfExpected();
@@ -275,7 +287,7 @@ void HttpConnection::refuse(int status, const char* reason) {
     logger().debug("refused with {}: {}", status, reason);
     m_work->keepAlive = false;
     m_work->cutOff = true;
-    if (m_work->output == HttpWork::Output::Streaming) return m_connection.close();  // a head is out already
+    if (m_work->output == HttpWork::Output::Streaming) return breakOff();  // a head is out already
     writeResponse(HttpResponse::error(status));
 }
 
@@ -302,6 +314,7 @@ void HttpConnection::writeHead(const HttpResponse& head, ResponseFraming framing
 
 void HttpConnection::writeResponse(HttpResponse&& response) {
     HttpWork& work = *m_work;
+    if (!isFinalStatus(response.status())) response = answerInstead(work.exchange->request, response.status());
     const bool isHead = work.exchange->request.method() == HttpMethod::Head;
     ResponseFraming framing;
     framing.length = response.bodySize();
@@ -313,6 +326,9 @@ void HttpConnection::writeResponse(HttpResponse&& response) {
     const bool copied = sendsBody && !text.empty() && text.size() <= kCopiedBody;
     writeHead(response, framing, copied ? std::string_view(text) : std::string_view());
     if (sendsBody && !copied) {
+        // One body may be as large as its handler says; the limit is against many that pile up.
+        const size_t needed = m_connection.queuedBytes() + response.bodySize();
+        if (needed > m_connection.maxQueuedBytes()) m_connection.setMaxQueuedBytes(needed);
         if (const SharedBytesPtr_t* const shared = response.sharedBody()) {
             m_connection.send(*shared);
         } else if (const HttpResponse::FileBody* const range = response.fileBody()) {
@@ -341,12 +357,29 @@ void HttpConnection::finishRequest() {
 // Delivers what is queued and closes. The peer may still be sending what was refused: a reset would
 // take the answer from it, so its end is awaited (RFC 9112 §9.6).
 void HttpConnection::endConnection() {
-    const bool inputLeft = m_work && (m_work->input != HttpWork::Input::Complete || !m_work->pending.empty());
+    const bool inputLeft = m_work && (m_work->input != HttpWork::Input::Complete || !m_work->pending.empty() ||
+                                      (m_processing && m_moreInput));
     m_ended = true;
     unlink();
     if (m_work) m_service.giveBack(std::move(m_work));
-    m_connection.shutDown(Connection::kDefaultShutDownTime,
-                          inputLeft ? Connection::PeerEnd::Await : Connection::PeerEnd::Ignore);
+    shutDown(inputLeft ? Connection::PeerEnd::Await : Connection::PeerEnd::Ignore);
+}
+
+// A peer that does not take the last answer has as long as with any other.
+void HttpConnection::shutDown(Connection::PeerEnd peerEnd) {
+    milliseconds after = Connection::kDefaultShutDownTime;
+    if (isSending() && !m_connection.flush()) {
+        after = m_service.limits().sendTimeout;
+        if (after <= milliseconds::zero()) after = milliseconds::max();
+    }
+    m_connection.shutDown(after, peerEnd);
+}
+
+// Ends without the end of the body that is being streamed, so that the client takes it for broken off.
+// Answers before it are delivered.
+void HttpConnection::breakOff() {
+    m_ended = true;
+    shutDown(Connection::PeerEnd::Ignore);
 }
 
 void HttpConnection::becomeIdle() {
@@ -359,7 +392,7 @@ void HttpConnection::becomeIdle() {
 void HttpConnection::endIdle() {
     unlink();
     m_ended = true;
-    m_connection.shutDown();
+    shutDown(Connection::PeerEnd::Ignore);
 }
 
 void HttpConnection::onWriteComplete() {
@@ -392,6 +425,7 @@ void HttpConnection::sendResponse(HttpExchange&, HttpResponse response) {
 
 void HttpConnection::sendHead(HttpExchange& exchange, HttpResponse head) {
     HttpWork& work = *m_work;
+    if (!isFinalStatus(head.status())) return writeResponse(answerInstead(exchange.request, head.status()));
     const auto length = announcedLength(head.headers());
     ResponseFraming framing;
     if (!statusHasBody(head.status())) {
@@ -421,7 +455,7 @@ void HttpConnection::sendPiece(HttpExchange& exchange, std::string piece) {
         case ResponseFraming::Body::Length:
             if (piece.size() > work.lengthLeft) {
                 logger().error("the body of {} is longer than its Content-Length", exchange.request.path());
-                return m_connection.close();
+                return breakOff();
             }
             work.lengthLeft -= piece.size();
             [[fallthrough]];
@@ -450,7 +484,7 @@ void HttpConnection::sendEnd(HttpExchange& exchange, HttpHeaders trailers) {
     if (work.output != HttpWork::Output::Streaming) return;
     if (work.framing == ResponseFraming::Body::Length && work.lengthLeft > 0) {
         logger().error("the body of {} is shorter than its Content-Length", exchange.request.path());
-        return m_connection.close();
+        return breakOff();
     }
     if (work.framing == ResponseFraming::Body::Chunked) {
         std::string out("0\r\n");
@@ -461,12 +495,26 @@ void HttpConnection::sendEnd(HttpExchange& exchange, HttpHeaders trailers) {
 }
 
 void HttpConnection::abandon(HttpExchange&) {
-    m_connection.close();
+    breakOff();
 }
 
-void HttpConnection::readBody(HttpExchange&) {
+void HttpConnection::readBody(HttpExchange& exchange) {
+    HttpWork& work = *m_work;
+    if (work.input == HttpWork::Input::Complete) return deliverWhole(exchange);
     continueIfExpected();
+    // While the handler did not want it, the body was not slow.
+    const auto earned = milliseconds(work.bodyBytes * 1000 / std::max<size_t>(m_service.limits().bodyBytesPerSecond, 1));
+    work.bodyBegan = std::max<TimePoint>(work.bodyBegan, m_service.loop().now() - earned);
     scheduleResume();
+}
+
+// To a handler that reads the body in pieces, of a request that was complete when it was called.
+void HttpConnection::deliverWhole(HttpExchange& exchange) {
+    if (m_work->streamsBody || !exchange.wantsBody()) return;
+    m_work->streamsBody = true;
+    m_service.loop().addCallback([this, exchange = exchange.shared_from_this()] {
+        if (exchange->sink() == this) exchange->deliverBody(exchange->request.body(), true);
+    });
 }
 
 void HttpConnection::checkDrain(HttpExchange& exchange) {
@@ -479,9 +527,14 @@ void HttpConnection::checkDrain(HttpExchange& exchange) {
 
 void HttpConnection::upgrade(HttpExchange& exchange, HttpResponse head, HttpTakeOver_t takeOver) {
     HttpWork& work = *m_work;
-    if (work.input != HttpWork::Input::Complete) return refuse(500, "upgrade before the request is complete");
+    const HttpRoute* const route = work.match->route != nullptr ? work.match->route->get() : nullptr;
+    if (route == nullptr || route->upgradeToken.empty()) {
+        logger().error("handler of {} upgrades, but its route is none for that", exchange.request.path());
+        return writeResponse(HttpResponse::error(500));
+    }
     std::string out("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n");
-    if (!head.headers().has("Upgrade")) head.header("Upgrade", exchange.request.header("Upgrade"));
+    for (const std::string_view name : {"Connection", "Content-Length", "Transfer-Encoding"}) head.headers().remove(name);
+    if (!head.headers().has("Upgrade")) head.header("Upgrade", route->upgradeToken);
     appendFields(out, head.headers());
     m_connection.send(out.append("\r\n"));
     work.status = 101;
@@ -501,9 +554,9 @@ void HttpConnection::takeOver(std::string_view leftover) {
     m_ended = true;
     unlink();
     connection->setWriteCompleteWanted(true);
+    connection->resumeReading();  // the new layer may pause it again
     take(connection);
     if (!bytes.empty()) connection->redeliver(bytes);
-    connection->resumeReading();
 }
 
 // --- Deadlines ---
@@ -523,7 +576,7 @@ std::optional<HttpConnection::Deadline> HttpConnection::nextDeadline() const {
         consider(work.bodyBegan + earned, limits.bodyGrace, Deadline::Kind::Body);
     }
     const bool handling = work.streamsBody || work.input == HttpWork::Input::Complete;
-    if (handling && work.output == HttpWork::Output::Waiting) {
+    if (handling && work.output == HttpWork::Output::Waiting && !work.takeOver) {
         consider(work.handlerBegan, limits.handlerTimeout, Deadline::Kind::Handler);
     }
     if (m_connection.queuedBytes() > 0) {

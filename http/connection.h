@@ -69,10 +69,13 @@ private:
 
     // Output.
     void writeResponse(HttpResponse&& response);
+    void deliverWhole(HttpExchange& exchange);
     void writeHead(const HttpResponse& head, ResponseFraming framing, std::string_view smallBody);
     ResponseFraming::Connection connectionField() const;
     void finishRequest();
     void endConnection();
+    void shutDown(Connection::PeerEnd peerEnd);
+    void breakOff();
     void becomeIdle();
     void takeOver(std::string_view leftover);
 
@@ -99,6 +102,7 @@ private:
     Connection& m_connection;          // owns the callback that owns this
     std::unique_ptr<HttpWork> m_work;  // only while a request is under way
     bool m_processing = false;         // process() is on the stack and will look again
+    bool m_moreInput = false;          // it has input behind what the parser took
     bool m_ended = false;              // nothing more is read: closing, or handed on
 };
 

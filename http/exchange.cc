@@ -63,10 +63,11 @@ void HttpExchange::deliverBody(std::string_view piece, bool last) {
 
 void HttpExchange::tellDrained() {
     const size_t ahead = m_queuedBytes.load(std::memory_order_relaxed) + m_postedBytes.load(std::memory_order_relaxed);
-    if (!m_waiting || ahead > m_highWater / 2) return;
+    // Without a callback it goes on waiting: onDrain looks again.
+    if (!m_waiting || !m_drainCallback || ahead > m_highWater / 2) return;
     m_waiting = false;
     const Callback_t callback = m_drainCallback;
-    if (callback && !guarded(callback)) fail();
+    if (!guarded(callback)) fail();
 }
 
 // The handler threw in one of its callbacks: what it was about to answer will not come.

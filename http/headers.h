@@ -48,8 +48,11 @@ public:
     std::optional<std::string_view> find(std::string_view name) const;
     std::string_view get(std::string_view name) const { return find(name).value_or(std::string_view{}); }
 
-    // False only if no field's name has this length: spares a search for what is rarely there.
-    bool mayHaveNameOf(size_t nameSize) const { return m_storage && ((m_storage->nameSizes >> (nameSize % 32)) & 1U) != 0; }
+    // False only if no field's name has one of these lengths: spares searches for what is rarely there.
+    template <class... Sizes>
+    bool mayHaveNameOf(Sizes... nameSizes) const {
+        return m_storage && (m_storage->nameSizes & ((uint32_t{1} << (nameSizes % 32)) | ...)) != 0;
+    }
 
     size_t size() const { return m_storage ? m_storage->fields.size() : 0; }
     bool empty() const { return size() == 0; }

@@ -40,7 +40,16 @@ static_assert(static_cast<int>(HttpMethod::Source) == HTTP_SOURCE);
 
 // llhttp, with callbacks that note where things are.
 struct HttpParser::Machine {
+    llhttp_t pristine;  // as at the beginning of a message: cheaper to copy than to initialize
     llhttp_t state;
+
+    explicit Machine(HttpParser* parser) {
+        llhttp_init(&pristine, HTTP_REQUEST, &settings());
+        pristine.data = parser;
+        // Without a setter in 8.1: the guard has checked the version, and more strictly.
+        pristine.lenient_flags = LENIENT_VERSION;
+        state = pristine;
+    }
 
     static HttpParser& of(llhttp_t* state) { return *static_cast<HttpParser*>(state->data); }
 
@@ -118,15 +127,12 @@ struct HttpParser::Machine {
 };
 
 HttpParser::HttpParser(const HttpLimits& limits)
-    : m_limits(&limits), m_machine(std::make_unique<Machine>()), m_headGuard(limits), m_chunkGuard(limits) {}
+    : m_limits(&limits), m_machine(std::make_unique<Machine>(this)), m_headGuard(limits), m_chunkGuard(limits) {}
 
 HttpParser::~HttpParser() = default;
 
 void HttpParser::begin(HttpRequest* request) {
-    llhttp_init(&m_machine->state, HTTP_REQUEST, &Machine::settings());
-    m_machine->state.data = this;
-    // Without a setter in 8.1: the guard has checked the version, and more strictly.
-    m_machine->state.lenient_flags = LENIENT_VERSION;
+    m_machine->state = m_machine->pristine;
     m_headGuard.reset();
     m_request = request;
     m_request->m_headers.beginRaw();

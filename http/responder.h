@@ -11,7 +11,8 @@
 // Neither knows which version of HTTP it answers.
 //
 // Threads: any, one at a time; what they cause happens on the connection's loop. Callbacks given to
-// them run on the loop's thread, never inside the call that registers them, and must not throw.
+// them run on the loop's thread, never inside the call that registers them. What they throw is logged, and
+// the answer is a 500, or breaks off if it has begun.
 // Lifetime: keeps the request (and its views) alive.
 #pragma once
 
@@ -73,8 +74,8 @@ public:
     // through the writer.
     HttpBodyWriter stream(HttpResponse head);
 
-    // Gives the request's body in pieces, from its beginning; for routes with streamBody. Nothing is
-    // read from the client before. False: the client is known to be gone.
+    // Gives the request's body in pieces, from its beginning: for routes with streamBody, where nothing is
+    // read from the client before; others get it as one piece. False: the client is known to be gone.
     bool readBody(HttpBodyCallback_t callback);
     void pauseBody();  // the client is slowed by TCP; what was read already may still come
     void resumeBody();

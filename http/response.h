@@ -80,10 +80,6 @@ private:
         m_text = std::move(text);
         m_other.reset();
     }
-    void assignBody(const char* text) {
-        m_text.assign(text);
-        m_other.reset();
-    }
     void assignBody(OtherBody other) {
         m_text.clear();
         m_other = std::make_shared<const OtherBody>(std::move(other));

@@ -12,7 +12,7 @@ namespace tnet {
 namespace {
 
 constexpr size_t kNumberBytes = 20;   // a 64-bit number in decimal
-constexpr size_t kFixedBytes = 256;   // status line but its reason, Date, framing, the empty line
+constexpr size_t kFixedBytes = 256;   // status line (reasons have at most 31), Date, framing, empty line
 
 char* write(char* out, std::string_view text) {
     std::memcpy(out, text.data(), text.size());
@@ -46,6 +46,7 @@ bool isFramingField(std::string_view name) {
 }
 
 bool hasFramingField(const HttpHeaders& headers) {
+    if (!headers.mayHaveNameOf(10U, 14U, 17U)) return false;
     return headers.has("Connection") || headers.has("Content-Length") || headers.has("Transfer-Encoding");
 }
 
@@ -110,7 +111,7 @@ std::string_view HttpDate::line(TimePoint now) {
 }
 
 size_t responseHeadBound(const HttpResponse& response) {
-    return kFixedBytes + reasonPhrase(response.status()).size() + response.headers().wireSize();
+    return kFixedBytes + response.headers().wireSize();
 }
 
 char* writeResponseHead(char* out, const HttpResponse& response, const ResponseFraming& framing,

@@ -84,7 +84,12 @@ struct HttpRouter::Table {
 
     struct HashText {
         using is_transparent = void;
-        size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+        // FNV-1a: paths are short, and the keys are the program's own, so nobody can aim at collisions.
+        size_t operator()(std::string_view text) const {
+            uint64_t hash = 0xcbf29ce484222325U;
+            for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+            return hash;
+        }
     };
 
     RouteTree tree{};

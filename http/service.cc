@@ -35,6 +35,7 @@ HttpService::HttpService(IOLoop* loop, const HttpRouter& router, const HttpLimit
 
 HttpService::~HttpService() {
     if (m_idleTimer.isValid()) m_loop->cancel(m_idleTimer);
+    if (m_drainTimer.isValid()) m_loop->cancel(m_drainTimer);
 }
 
 void HttpService::onConnection(const ConnectionPtr_t& connection) {
@@ -43,7 +44,11 @@ void HttpService::onConnection(const ConnectionPtr_t& connection) {
 
 void HttpService::onDrain(ConnChecker&) {
     m_draining = true;  // busy connections close behind their next answer
-    while (IdleLink* const link = m_idle.front()) static_cast<HttpConnection*>(link)->endIdle();
+    // Requests that have arrived are under way, too: the next round reads them before it runs timers.
+    m_drainTimer = m_loop->runAfter(Duration::zero(), [this] {
+        m_drainTimer = {};
+        while (IdleLink* const link = m_idle.front()) static_cast<HttpConnection*>(link)->endIdle();
+    });
 }
 
 std::unique_ptr<HttpWork> HttpService::takeSpareWork() {
@@ -92,8 +97,7 @@ void HttpService::closeIdle() {
     }
 }
 
-void HttpService::log(const HttpWork& work) const {
-    if (!m_accessLog) return;
+void HttpService::logAccess(const HttpWork& work) const {
     m_accessLog({work.exchange->request, work.status, work.sentBytes, m_loop->clock().now() - work.began});
 }
 

@@ -88,12 +88,15 @@ public:
     void giveBack(std::unique_ptr<HttpWork> work);
 
     void addIdle(HttpConnection& connection);
-    void log(const HttpWork& work) const;
+    void log(const HttpWork& work) const {
+        if (m_accessLog) logAccess(work);
+    }
 
     std::string_view dateLine() { return m_date.line(m_loop->now()); }
 
 private:
     std::unique_ptr<HttpWork> takeSpareWork();
+    void logAccess(const HttpWork& work) const;
     void closeIdle();
     void watchIdle();
 
@@ -106,6 +109,7 @@ private:
     std::vector<std::unique_ptr<HttpWork>> m_spareWork;  // } and the others
     IdleList m_idle;
     TimerId m_idleTimer{};
+    TimerId m_drainTimer{};
     bool m_draining = false;
 };
 

@@ -661,6 +661,24 @@ protected:
     }
 };
 
+// Requests that had arrived, and were not read yet, were lost with their connection.
+TEST_F(HttpDrainTest, RequestsThatHaveArrivedAreAnswered) {
+    const auto fresh = connect();
+    const auto used = connect();
+    used->feed(getRequest("/hi")).settle();
+    used->collect();
+    fresh->feed(getRequest("/n/1"));
+    used->feed(getRequest("/n/2"));
+    drain();
+    const Replies first = parseReplies(fresh->collect());
+    ASSERT_EQ(first.size(), 1U);
+    EXPECT_EQ(first[0].body, "1");
+    EXPECT_EQ(first[0].header("Connection"), "close");
+    EXPECT_EQ(parseReplies(used->collect())[0].body, "2");
+    EXPECT_TRUE(fresh->isClosed());
+    EXPECT_TRUE(used->isClosed());
+}
+
 TEST_F(HttpDrainTest, IdleConnectionsAreClosed) {
     const auto fresh = connect();
     const auto used = connect();
