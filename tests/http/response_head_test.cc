@@ -218,7 +218,7 @@ TEST(HttpResponseTest, MakersSayTheirType) {
     for (const Row& row : rows) {
         EXPECT_EQ(row.response.status(), row.status);
         EXPECT_EQ(row.response.headers().get("Content-Type"), row.type);
-        EXPECT_EQ(std::get<std::string>(row.response.body()), row.body);
+        EXPECT_EQ(row.response.text(), row.body);
         EXPECT_EQ(row.response.bodySize(), row.body.size());
     }
     const HttpResponse redirect = HttpResponse::redirect("/there");
