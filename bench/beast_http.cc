@@ -49,12 +49,11 @@ public:
 
     void readNext() {
         m_request = {};
-        http::async_read(m_socket, m_buffer, m_request,
-                         [self = shared_from_this()](ErrorCode error, size_t) {
-                             if (!error) {
-                                 self->answer();
-                             }
-                         });
+        http::async_read(m_socket, m_buffer, m_request, [self = shared_from_this()](ErrorCode error, size_t) {
+            if (!error) {
+                self->answer();
+            }
+        });
     }
 
 private:
@@ -65,12 +64,11 @@ private:
         m_response.keep_alive(m_request.keep_alive());
         m_response.body() = "Hello, World!";
         m_response.prepare_payload();
-        http::async_write(m_socket, m_response,
-                          [self = shared_from_this()](ErrorCode error, size_t) {
-                              if (!error && self->m_response.keep_alive()) {
-                                  self->readNext();
-                              }
-                          });
+        http::async_write(m_socket, m_response, [self = shared_from_this()](ErrorCode error, size_t) {
+            if (!error && self->m_response.keep_alive()) {
+                self->readNext();
+            }
+        });
     }
 
     tcp::socket m_socket;

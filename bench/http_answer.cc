@@ -16,8 +16,7 @@ std::optional<size_t> contentLength(std::string_view head) {
     constexpr std::string_view kName = "\r\nContent-Length:";
     for (size_t at = head.find("\r\n"); at != std::string_view::npos; at = head.find("\r\n", at + 2)) {
         std::string_view field = head.substr(at);
-        if (field.size() <= kName.size() ||
-            strncasecmp(field.data(), kName.data(), kName.size()) != 0) {
+        if (field.size() <= kName.size() || strncasecmp(field.data(), kName.data(), kName.size()) != 0) {
             continue;
         }
         field.remove_prefix(kName.size());

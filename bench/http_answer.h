@@ -12,7 +12,7 @@ enum class Verdict { Complete, Incomplete, Wrong };
 
 struct Answer {
     Verdict verdict = Verdict::Incomplete;
-    size_t bytes = 0;    // what the answer takes of the input, once complete
+    size_t bytes = 0;  // what the answer takes of the input, once complete
 };
 
 // Looks at the first answer in `input`, which may go on behind it.

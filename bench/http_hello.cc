@@ -23,12 +23,8 @@ void* operator new(size_t size) {
     if (void* const memory = std::malloc(size)) return memory;
     throw std::bad_alloc();
 }
-void operator delete(void* memory) noexcept {
-    std::free(memory);
-}
-void operator delete(void* memory, size_t) noexcept {
-    std::free(memory);
-}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 int main(int argc, char** argv) {
     using namespace tnet;
@@ -50,7 +46,8 @@ int main(int argc, char** argv) {
     std::fflush(stdout);
     const uint64_t before = g_allocations.load();
     (*loop)->start();
-    std::printf("allocations=%llu requests=%llu\n", static_cast<unsigned long long>(g_allocations.load() - before),
+    std::printf("allocations=%llu requests=%llu\n",
+                static_cast<unsigned long long>(g_allocations.load() - before),
                 static_cast<unsigned long long>(g_requests.load()));
     std::fflush(stdout);
     server.stop();

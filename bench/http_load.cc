@@ -40,9 +40,9 @@ using tnet::Verdict;
 
 using Clock = std::chrono::steady_clock;
 
-constexpr size_t kOpeningAtOnce = 64;    // idle: below any server's backlog
+constexpr size_t kOpeningAtOnce = 64;  // idle: below any server's backlog
 constexpr uint32_t kSourceAddresses = 8;
-constexpr size_t kMaxPipeline = 256;    // the requests of one send must fit the socket
+constexpr size_t kMaxPipeline = 256;  // the requests of one send must fit the socket
 constexpr std::chrono::seconds kPatience{10};
 
 [[noreturn]] void fail(const std::string& what) {
@@ -50,9 +50,7 @@ constexpr std::chrono::seconds kPatience{10};
     std::exit(1);
 }
 
-[[noreturn]] void failWithErrno(const std::string& what) {
-    fail(what + ": " + std::strerror(errno));
-}
+[[noreturn]] void failWithErrno(const std::string& what) { fail(what + ": " + std::strerror(errno)); }
 
 enum class Mode { KeepAlive, Close, Idle };
 
@@ -62,14 +60,14 @@ struct Options {
     uint16_t port = 0;
     uint64_t connections = 64;
     uint64_t pipeline = 1;
-    uint64_t requests = 0;    // 0: until the time is up
-    uint64_t seconds = 0;     // 0: until the requests are done
+    uint64_t requests = 0;  // 0: until the time is up
+    uint64_t seconds = 0;   // 0: until the requests are done
 };
 
 struct Connection {
     int fd = -1;
-    size_t outstanding = 0;    // requests sent and not yet answered
-    std::string partial;       // the beginning of an answer that is not complete yet
+    size_t outstanding = 0;  // requests sent and not yet answered
+    std::string partial;     // the beginning of an answer that is not complete yet
 };
 
 class Load {
@@ -81,9 +79,8 @@ public:
             fail("not an IPv4 address: " + options.address);
         }
         // What wrk sends, byte for byte; raw_http wants Connection last.
-        m_request = "GET / HTTP/1.1\r\nHost: " + options.address + ":" +
-                    std::to_string(options.port) + "\r\n" +
-                    (options.mode == Mode::Close ? "Connection: close\r\n" : "") + "\r\n";
+        m_request = "GET / HTTP/1.1\r\nHost: " + options.address + ":" + std::to_string(options.port) +
+                    "\r\n" + (options.mode == Mode::Close ? "Connection: close\r\n" : "") + "\r\n";
         for (size_t i = 0; i < options.pipeline; ++i) {
             m_burst += m_request;
         }
@@ -159,8 +156,7 @@ private:
             bindToSource(connection.fd);
         }
         if (connect(connection.fd, reinterpret_cast<const sockaddr*>(&m_target), sizeof m_target) != 0) {
-            failWithErrno("cannot connect to " + m_options.address + ":" +
-                          std::to_string(m_options.port));
+            failWithErrno("cannot connect to " + m_options.address + ":" + std::to_string(m_options.port));
         }
         epoll_event event{};
         event.events = EPOLLIN;
@@ -320,9 +316,9 @@ private:
     const Options m_options;
     sockaddr_in m_target{};
     std::string m_request;
-    std::string m_burst;    // the request, `pipeline` times
+    std::string m_burst;  // the request, `pipeline` times
     std::vector<Connection> m_connections;
-    size_t m_next = 0;    // the connection that startNext() opens
+    size_t m_next = 0;  // the connection that startNext() opens
     int m_epoll = -1;
     uint32_t m_source = 0;
     uint64_t m_open = 0;

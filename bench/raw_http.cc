@@ -60,10 +60,10 @@ public:
         std::tm parts{};
         gmtime_r(&now, &parts);
         std::array<char, 64> date{};
-        const size_t size =
-            std::strftime(date.data(), date.size(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
-        const std::string one = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\nDate: " +
-                                std::string(date.data(), size) + "\r\n\r\nHello, World!";
+        const size_t size = std::strftime(date.data(), date.size(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
+        const std::string one =
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\nDate: " +
+            std::string(date.data(), size) + "\r\n\r\nHello, World!";
         m_answerBytes = one.size();
         m_block.clear();
         for (size_t i = 0; i < kAnswersPerSend; ++i) {
@@ -198,8 +198,7 @@ private:
         }
         std::copy(carry.begin(), carry.end(), m_input.begin());
         const char* const end = data + got;
-        const size_t requests =
-            countBlankLines(m_input.data(), static_cast<size_t>(end - m_input.data()));
+        const size_t requests = countBlankLines(m_input.data(), static_cast<size_t>(end - m_input.data()));
         std::copy(end - carry.size(), end, carry.begin());
         const bool sent = answer(fd, requests);
         if (!sent || std::string_view(data, end).ends_with(kCloseField)) {
@@ -212,8 +211,7 @@ private:
         while (requests > 0) {
             const size_t count = std::min(requests, kAnswersPerSend);
             const std::string_view bytes = m_answers.of(count);
-            if (send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL) !=
-                static_cast<ssize_t>(bytes.size())) {
+            if (send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(bytes.size())) {
                 return false;
             }
             requests -= count;
@@ -225,7 +223,7 @@ private:
     int m_listener = -1;
     int m_signals = -1;
     Answers m_answers;
-    std::vector<Carry> m_carries = std::vector<Carry>(1024);    // by descriptor
+    std::vector<Carry> m_carries = std::vector<Carry>(1024);  // by descriptor
     std::array<char, sizeof(Carry) + kReadBytes> m_input{};
 };
 

@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <cstdio>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +36,7 @@ constexpr Shape kShapes[] = {
     {"/filesN/*rest", "/files", "/*rest", "/css/site/main.css"},
     {"none", "/none", "", ""},
 };
+constexpr size_t kMissing = std::size(kShapes) - 1;  // the shape that is in no tree
 
 std::string numbered(std::string_view before, size_t number, std::string_view after) {
     return std::string(before) + std::to_string(number) + std::string(after);
@@ -44,7 +45,7 @@ std::string numbered(std::string_view before, size_t number, std::string_view af
 RouteTree makeTree(size_t routes) {
     RouteTree tree;
     for (size_t i = 0; i < routes; ++i) {
-        const Shape& shape = kShapes[i % 5];  // the last one is in no tree
+        const Shape& shape = kShapes[i % kMissing];
         if (!tree.insert(numbered(shape.beforeNumber, i, shape.patternAfter)).ok()) return RouteTree();
     }
     return tree;
@@ -56,7 +57,7 @@ std::vector<std::string> makePaths(size_t routes, size_t shape) {
     std::vector<std::string> paths;
     for (size_t i = 0; i < routes; ++i) {
         const size_t number = i * kStride % routes;
-        if (shape == 5 || number % 5 == shape) {
+        if (shape == kMissing || number % kMissing == shape) {
             paths.push_back(numbered(kShapes[shape].beforeNumber, number, kShapes[shape].pathAfter));
         }
     }
@@ -88,7 +89,7 @@ void measure(const RouteTree& tree, size_t routes, size_t shape) {
         const std::chrono::duration<double, std::nano> spent = Clock::now() - start;
         best = std::min(best, spent.count() / static_cast<double>(kLookupsPerRound));
     }
-    const size_t expected = shape == 5 ? 0 : paths.size() + kRounds * kLookupsPerRound;
+    const size_t expected = shape == kMissing ? 0 : paths.size() + kRounds * kLookupsPerRound;
     std::printf("%8zu   %-26s %6.2f %10.1f%s\n", routes, std::string(kShapes[shape].name).c_str(),
                 static_cast<double>(steps) / static_cast<double>(paths.size()), best,
                 found == expected ? "" : "   WRONG: not what was expected to match");

@@ -46,18 +46,14 @@ std::optional<int> ServerFlags::parse(int argc, char** argv) {
                 if (optind == argc) return std::nullopt;
                 std::fprintf(stderr, "%s: unknown argument: %s\n", argv[0], argv[optind]);
                 return 2;
-            case 'a':
-                address = optarg;
-                break;
+            case 'a': address = optarg; break;
             case 'p':
                 if (!parseNumber<uint16_t>(optarg, 0, 65535, port)) return refuse("--port");
                 break;
             case 't':
                 if (!parseNumber<size_t>(optarg, 1, 1024, threads)) return refuse("--threads");
                 break;
-            case 'h':
-                std::printf(kUsage, argv[0]);
-                return 0;
+            case 'h': std::printf(kUsage, argv[0]); return 0;
             default:  // getopt has said which
                 std::fprintf(stderr, kUsage, argv[0]);
                 return 2;

@@ -38,7 +38,8 @@ void echoBody(const HttpRequest& request, HttpResponder responder) {
     HttpResponse head(200);
     const std::string_view type = request.header("Content-Type");
     head.header("Content-Type", type.empty() ? "application/octet-stream" : type);
-    if (request.trailers().empty()) return void(responder.respond(std::move(head.setBody(std::string(request.body())))));
+    if (request.trailers().empty())
+        return void(responder.respond(std::move(head.setBody(std::string(request.body())))));
     HttpHeaders trailers = request.trailers();
     std::string body(request.body());
     HttpBodyWriter writer = responder.stream(std::move(head));
@@ -123,8 +124,8 @@ void logAccess(const HttpAccess& access) {
     using std::chrono::duration_cast;
     using std::chrono::microseconds;
     logger().info("{} {} {} {} {} bytes {} us", access.request.remoteAddress().toString(),
-                  methodName(access.request.method()), access.request.target(), access.status, access.bodyBytes,
-                  duration_cast<microseconds>(access.duration).count());
+                  methodName(access.request.method()), access.request.target(), access.status,
+                  access.bodyBytes, duration_cast<microseconds>(access.duration).count());
 }
 
 int fail(const std::string& message) {

@@ -1,5 +1,7 @@
 #include "http/connection.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <array>
 #include <cassert>
@@ -27,12 +29,11 @@ std::optional<uint64_t> announcedLength(const HttpHeaders& headers) {
 }
 
 // What a handler may answer; anything else leaves the client waiting, or is no status line.
-bool isFinalStatus(int status) {
-    return status >= 200 && status <= 999;
-}
+bool isFinalStatus(int status) { return status >= 200 && status <= 999; }
 
 HttpResponse answerInstead(const HttpRequest& request, int status) {
-    logger().error("handler of {} {} answered status {}", methodName(request.method()), request.path(), status);
+    logger().error("handler of {} {} answered status {}", methodName(request.method()), request.path(),
+                   status);
     return HttpResponse::error(500);
 }
 
@@ -64,16 +65,12 @@ void HttpConnection::onEvent(ConnEvent event, const void* context) {
     switch (event) {
         case Conn_EstablishedEvent:
             return m_service.isDraining() ? endConnection() : m_service.addIdle(*this);
-        case Conn_ReadEvent:
-            return onRead(static_cast<const StackBuffer*>(context)->view());
-        case Conn_WriteCompleteEvent:
-            return onWriteComplete();
-        case Conn_CloseEvent:
-            return onClose();
+        case Conn_ReadEvent: return onRead(static_cast<const StackBuffer*>(context)->view());
+        case Conn_WriteCompleteEvent: return onWriteComplete();
+        case Conn_CloseEvent: return onClose();
         case Conn_ConnectEvent:
         case Conn_ConnectingEvent:
-        case Conn_ErrorEvent:
-            return;
+        case Conn_ErrorEvent: return;
     }
 }
 
@@ -116,9 +113,7 @@ bool HttpConnection::step(std::string_view& input) {
         case HttpParser::Event::NeedMore:
             if (bodyTooLarge()) refuse(413, "body too large");
             return false;
-        case HttpParser::Event::Headers:
-            onHead();
-            return true;
+        case HttpParser::Event::Headers: onHead(); return true;
         case HttpParser::Event::Body:
             if (bodyTooLarge()) {
                 refuse(413, "body too large");
@@ -126,9 +121,7 @@ bool HttpConnection::step(std::string_view& input) {
                 onBodyPiece(m_work->parser.bodyPiece());
             }
             return true;
-        case HttpParser::Event::Complete:
-            onRequestComplete();
-            return true;
+        case HttpParser::Event::Complete: onRequestComplete(); return true;
         case HttpParser::Event::Error:
             refuse(m_work->parser.errorStatus(), m_work->parser.errorReason());
             return false;
@@ -139,12 +132,9 @@ bool HttpConnection::step(std::string_view& input) {
 bool HttpConnection::mayParse() const {
     switch (m_work->input) {
         case HttpWork::Input::None:
-        case HttpWork::Input::Head:
-            return true;
-        case HttpWork::Input::Body:
-            return !m_work->streamsBody || m_work->exchange->wantsBody();
-        case HttpWork::Input::Complete:
-            return false;
+        case HttpWork::Input::Head: return true;
+        case HttpWork::Input::Body: return !m_work->streamsBody || m_work->exchange->wantsBody();
+        case HttpWork::Input::Complete: return false;
     }
     return false;
 }
@@ -171,9 +161,7 @@ void HttpConnection::resume() {
 }
 
 // Between two requests, with too much queued to begin the next.
-bool HttpConnection::waitsForRoom() const {
-    return m_work && m_work->input == HttpWork::Input::None;
-}
+bool HttpConnection::waitsForRoom() const { return m_work && m_work->input == HttpWork::Input::None; }
 
 // False: too much is queued already; the request waits until it has drained.
 bool HttpConnection::beginRequest() {
@@ -275,7 +263,8 @@ HttpResponse HttpConnection::callHandler(const HttpRoute& route) const {
     try {
         return route.handler(request);
     } catch (const std::exception& error) {
-        logger().error("handler of {} {} threw: {}", methodName(request.method()), request.path(), error.what());
+        logger().error("handler of {} {} threw: {}", methodName(request.method()), request.path(),
+                       error.what());
     } catch (...) {
         logger().error("handler of {} {} threw something", methodName(request.method()), request.path());
     }
@@ -299,7 +288,8 @@ ResponseFraming::Connection HttpConnection::connectionField() const {
     return request.isHttp11() ? ResponseFraming::Connection::Unsaid : ResponseFraming::Connection::KeepAlive;
 }
 
-void HttpConnection::writeHead(const HttpResponse& head, ResponseFraming framing, std::string_view smallBody) {
+void HttpConnection::writeHead(const HttpResponse& head, ResponseFraming framing,
+                               std::string_view smallBody) {
     HttpWork& work = *m_work;
     // What was not read of the request cannot be told from the next one.
     if (work.input != HttpWork::Input::Complete || m_service.isDraining()) work.keepAlive = false;
@@ -314,7 +304,8 @@ void HttpConnection::writeHead(const HttpResponse& head, ResponseFraming framing
 
 void HttpConnection::writeResponse(HttpResponse&& response) {
     HttpWork& work = *m_work;
-    if (!isFinalStatus(response.status())) response = answerInstead(work.exchange->request, response.status());
+    if (!isFinalStatus(response.status()))
+        response = answerInstead(work.exchange->request, response.status());
     const bool isHead = work.exchange->request.method() == HttpMethod::Head;
     ResponseFraming framing;
     framing.length = response.bodySize();
@@ -357,8 +348,8 @@ void HttpConnection::finishRequest() {
 // Delivers what is queued and closes. The peer may still be sending what was refused: a reset would
 // take the answer from it, so its end is awaited (RFC 9112 §9.6).
 void HttpConnection::endConnection() {
-    const bool inputLeft = m_work && (m_work->input != HttpWork::Input::Complete || !m_work->pending.empty() ||
-                                      (m_processing && m_moreInput));
+    const bool inputLeft = m_work && (m_work->input != HttpWork::Input::Complete ||
+                                      !m_work->pending.empty() || (m_processing && m_moreInput));
     m_ended = true;
     unlink();
     if (m_work) m_service.giveBack(std::move(m_work));
@@ -379,6 +370,12 @@ void HttpConnection::shutDown(Connection::PeerEnd peerEnd) {
 // Answers before it are delivered.
 void HttpConnection::breakOff() {
     m_ended = true;
+    if (m_work->framing == ResponseFraming::Body::UntilClose) {
+        // The end of the connection is the end of the body, unless it is a reset.
+        const linger reset{1, 0};
+        ::setsockopt(m_connection.fd(), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+        return m_connection.close();
+    }
     shutDown(Connection::PeerEnd::Ignore);
 }
 
@@ -450,8 +447,7 @@ void HttpConnection::sendPiece(HttpExchange& exchange, std::string piece) {
     HttpWork& work = *m_work;
     if (work.output != HttpWork::Output::Streaming || piece.empty()) return;
     switch (work.framing) {
-        case ResponseFraming::Body::None:
-            return;
+        case ResponseFraming::Body::None: return;
         case ResponseFraming::Body::Length:
             if (piece.size() > work.lengthLeft) {
                 logger().error("the body of {} is longer than its Content-Length", exchange.request.path());
@@ -494,16 +490,15 @@ void HttpConnection::sendEnd(HttpExchange& exchange, HttpHeaders trailers) {
     finishRequest();
 }
 
-void HttpConnection::abandon(HttpExchange&) {
-    breakOff();
-}
+void HttpConnection::abandon(HttpExchange&) { breakOff(); }
 
 void HttpConnection::readBody(HttpExchange& exchange) {
     HttpWork& work = *m_work;
     if (work.input == HttpWork::Input::Complete) return deliverWhole(exchange);
     continueIfExpected();
     // While the handler did not want it, the body was not slow.
-    const auto earned = milliseconds(work.bodyBytes * 1000 / std::max<size_t>(m_service.limits().bodyBytesPerSecond, 1));
+    const auto earned =
+        milliseconds(work.bodyBytes * 1000 / std::max<size_t>(m_service.limits().bodyBytesPerSecond, 1));
     work.bodyBegan = std::max<TimePoint>(work.bodyBegan, m_service.loop().now() - earned);
     scheduleResume();
 }
@@ -533,7 +528,8 @@ void HttpConnection::upgrade(HttpExchange& exchange, HttpResponse head, HttpTake
         return writeResponse(HttpResponse::error(500));
     }
     std::string out("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n");
-    for (const std::string_view name : {"Connection", "Content-Length", "Transfer-Encoding"}) head.headers().remove(name);
+    for (const std::string_view name : {"Connection", "Content-Length", "Transfer-Encoding"})
+        head.headers().remove(name);
     if (!head.headers().has("Upgrade")) head.header("Upgrade", route->upgradeToken);
     appendFields(out, head.headers());
     m_connection.send(out.append("\r\n"));
@@ -603,12 +599,9 @@ void HttpConnection::onDeadline() {
     const auto due = nextDeadline();
     if (!due || due->at > m_service.loop().now()) return watchDeadline();
     switch (due->kind) {
-        case Deadline::Kind::Head:
-            return refuse(408, "the head came too slowly");
-        case Deadline::Kind::Body:
-            return refuse(408, "the body came too slowly");
-        case Deadline::Kind::Handler:
-            return refuse(503, "the handler took too long");
+        case Deadline::Kind::Head: return refuse(408, "the head came too slowly");
+        case Deadline::Kind::Body: return refuse(408, "the body came too slowly");
+        case Deadline::Kind::Handler: return refuse(503, "the handler took too long");
         case Deadline::Kind::Send:
             logger().debug("closed: the peer does not read its answer");
             return m_connection.close();

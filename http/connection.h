@@ -25,7 +25,9 @@
 
 namespace tnet {
 
-class HttpConnection final : public HttpSink, public IdleLink, public std::enable_shared_from_this<HttpConnection> {
+class HttpConnection final : public HttpSink,
+                             public IdleLink,
+                             public std::enable_shared_from_this<HttpConnection> {
 public:
     // Takes the callback of `connection` over. `service` is borrowed and outlives it.
     static void attach(HttpService& service, const ConnectionPtr_t& connection);

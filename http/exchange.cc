@@ -48,7 +48,8 @@ bool HttpExchange::guarded(Call call) const {
         call();
         return true;
     } catch (const std::exception& error) {
-        logger().error("callback of {} {} threw: {}", methodName(request.method()), request.path(), error.what());
+        logger().error("callback of {} {} threw: {}", methodName(request.method()), request.path(),
+                       error.what());
     } catch (...) {
         logger().error("callback of {} {} threw something", methodName(request.method()), request.path());
     }
@@ -62,7 +63,8 @@ void HttpExchange::deliverBody(std::string_view piece, bool last) {
 }
 
 void HttpExchange::tellDrained() {
-    const size_t ahead = m_queuedBytes.load(std::memory_order_relaxed) + m_postedBytes.load(std::memory_order_relaxed);
+    const size_t ahead =
+        m_queuedBytes.load(std::memory_order_relaxed) + m_postedBytes.load(std::memory_order_relaxed);
     // Without a callback it goes on waiting: onDrain looks again.
     if (!m_waiting || !m_drainCallback || ahead > m_highWater / 2) return;
     m_waiting = false;
@@ -107,11 +109,12 @@ bool HttpExchange::startStream(HttpResponse head) {
 }
 
 bool HttpExchange::upgrade(HttpResponse head, HttpTakeOver_t takeOver) {
-    return onLoop([box = boxed(std::move(head)), takeOver = std::move(takeOver)](HttpSink& sink, HttpExchange& self) {
-        if (std::exchange(self.m_answered, true)) return;
-        if (!self.runHooks(*box)) return sink.sendResponse(self, std::move(*box));
-        sink.upgrade(self, std::move(*box), takeOver);
-    });
+    return onLoop(
+        [box = boxed(std::move(head)), takeOver = std::move(takeOver)](HttpSink& sink, HttpExchange& self) {
+            if (std::exchange(self.m_answered, true)) return;
+            if (!self.runHooks(*box)) return sink.sendResponse(self, std::move(*box));
+            sink.upgrade(self, std::move(*box), takeOver);
+        });
 }
 
 bool HttpExchange::readBody(HttpBodyCallback_t callback) {
@@ -151,7 +154,8 @@ HttpExchange::Wrote HttpExchange::write(std::string piece) {
         sink.sendPiece(self, std::move(*box));
     });
     if (!taken) return Wrote::Closed;
-    const size_t ahead = m_queuedBytes.load(std::memory_order_relaxed) + m_postedBytes.load(std::memory_order_relaxed);
+    const size_t ahead =
+        m_queuedBytes.load(std::memory_order_relaxed) + m_postedBytes.load(std::memory_order_relaxed);
     if (ahead <= m_highWater) return Wrote::Accepted;
     // The loop looks again: the queue may have drained before it knew that somebody waits.
     onLoop([](HttpSink& sink, HttpExchange& self) {

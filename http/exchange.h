@@ -43,7 +43,7 @@ public:
     virtual void sendHead(HttpExchange& exchange, HttpResponse head) = 0;
     virtual void sendPiece(HttpExchange& exchange, std::string piece) = 0;
     virtual void sendEnd(HttpExchange& exchange, HttpHeaders trailers) = 0;
-    virtual void abandon(HttpExchange& exchange) = 0;  // a streamed body that will not be finished
+    virtual void abandon(HttpExchange& exchange) = 0;   // a streamed body that will not be finished
     virtual void readBody(HttpExchange& exchange) = 0;  // the handler wants the body, or more of it
     virtual void upgrade(HttpExchange& exchange, HttpResponse head, HttpTakeOver_t takeOver) = 0;
     virtual void checkDrain(HttpExchange& exchange) = 0;  // a writer waits: call noteQueued, but not now
@@ -125,9 +125,9 @@ private:
 
     TaskQueuePtr_t m_tasks;
     std::atomic<bool> m_open{false};
-    std::atomic<size_t> m_queuedBytes{0};   // on the connection, as of its last note
-    std::atomic<size_t> m_postedBytes{0};   // on their way to the loop
-    size_t m_highWater = 0;  // constant while open
+    std::atomic<size_t> m_queuedBytes{0};  // on the connection, as of its last note
+    std::atomic<size_t> m_postedBytes{0};  // on their way to the loop
+    size_t m_highWater = 0;                // constant while open
 };
 
 using HttpExchangePtr_t = std::shared_ptr<HttpExchange>;

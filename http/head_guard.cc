@@ -8,21 +8,15 @@
 namespace tnet {
 namespace {
 
-bool isControl(unsigned char byte) {
-    return byte < 0x20 || byte == 0x7F;
-}
+bool isControl(unsigned char byte) { return byte < 0x20 || byte == 0x7F; }
 
 bool isHexDigit(unsigned char byte) {
     return (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'f') || (byte >= 'A' && byte <= 'F');
 }
 
-bool isDigit(char c) {
-    return c >= '0' && c <= '9';
-}
+bool isDigit(char c) { return c >= '0' && c <= '9'; }
 
-bool isBlank(char c) {
-    return c == ' ' || c == '\t';
-}
+bool isBlank(char c) { return c == ' ' || c == '\t'; }
 
 bool isTokenByte(unsigned char byte) {
     const char c = static_cast<char>(byte);
@@ -39,7 +33,8 @@ HeadGuard::Verdict HeadGuard::check(std::string_view bytes) {
         return Verdict{static_cast<size_t>(line - begin), false, fault.status, fault.reason};
     };
     while (line != end) {
-        const auto* const lf = static_cast<const char*>(std::memchr(line, '\n', static_cast<size_t>(end - line)));
+        const auto* const lf =
+            static_cast<const char*>(std::memchr(line, '\n', static_cast<size_t>(end - line)));
         const char* pieceEnd = lf != nullptr ? lf : end;
         // A CR that ends a piece is half a line end; llhttp refuses one anywhere else.
         const bool endsInCr = pieceEnd != line ? pieceEnd[-1] == '\r' : m_sawCr;
@@ -50,7 +45,8 @@ HeadGuard::Verdict HeadGuard::check(std::string_view bytes) {
             if (m_lineBytes == 0) {
                 if (const Fault fault = checkFirstByte(*line); fault.status != 0) return refuse(fault);
             }
-            if (const Fault fault = addToLine(line, static_cast<size_t>(pieceEnd - line)); fault.status != 0) {
+            if (const Fault fault = addToLine(line, static_cast<size_t>(pieceEnd - line));
+                fault.status != 0) {
                 return refuse(fault);
             }
         }
@@ -67,7 +63,8 @@ HeadGuard::Verdict HeadGuard::check(std::string_view bytes) {
 // RFC 9112 §2.2: no white space between the start line and the first header; §5.2: no folded lines.
 // RFC 9110 §5.1: a field name has at least one byte.
 HeadGuard::Fault HeadGuard::checkFirstByte(char first) const {
-    if (isBlank(first)) return {400, m_inRequestLine ? "white space before the request line" : "folded header line"};
+    if (isBlank(first))
+        return {400, m_inRequestLine ? "white space before the request line" : "folded header line"};
     if (first == ':' && !m_inRequestLine) return {400, "header without a name"};
     return {};
 }
@@ -108,8 +105,8 @@ HeadGuard::Fault HeadGuard::endLine(bool& headComplete) {
 
 // RFC 9112 §2.3, and RFC 9110 §6.2: a higher minor version is one this server can answer.
 HeadGuard::Fault HeadGuard::checkVersion() const {
-    const bool isVersion = std::memcmp(m_tail.data(), "HTTP/", 5) == 0 && isDigit(m_tail[5]) && m_tail[6] == '.' &&
-                           isDigit(m_tail[7]) && m_requestLineBytes > m_tail.size();
+    const bool isVersion = std::memcmp(m_tail.data(), "HTTP/", 5) == 0 && isDigit(m_tail[5]) &&
+                           m_tail[6] == '.' && isDigit(m_tail[7]) && m_requestLineBytes > m_tail.size();
     if (!isVersion) return {400, "request line does not end in a version"};
     if (m_tail[5] != '1') return {505, "HTTP version"};
     return {};
@@ -138,8 +135,7 @@ const char* ChunkGuard::checkOne(unsigned char byte, int& status) {
         case State::ExtensionValue:
         case State::ExtensionToken:
         case State::ExtensionQuoted:
-        case State::ExtensionQuoteEnd:
-            return sizeLineByte(byte);
+        case State::ExtensionQuoteEnd: return sizeLineByte(byte);
         case State::SizeLf:
             if (byte != '\n') return "CR without LF in chunk size";
             m_state = m_lastChunk ? State::TrailerFirst : State::DataCr;
@@ -155,10 +151,8 @@ const char* ChunkGuard::checkOne(unsigned char byte, int& status) {
         case State::TrailerFirst:
         case State::Trailer:
         case State::TrailerLf:
-        case State::EndLf:
-            return trailerByte(byte, status);
-        case State::Done:
-            break;
+        case State::EndLf: return trailerByte(byte, status);
+        case State::Done: break;
     }
     return "bytes behind the last chunk";
 }
@@ -201,8 +195,7 @@ const char* ChunkGuard::extensionByte(unsigned char byte) {
                 return kMalformed;
             }
             return nullptr;
-        default:
-            break;
+        default: break;
     }
     if (byte == '\r') {
         m_state = State::SizeLf;
@@ -236,8 +229,7 @@ const char* ChunkGuard::trailerByte(unsigned char byte, int& status) {
             if (byte != '\n') return "CR without LF in trailers";
             m_state = State::Done;
             return nullptr;
-        default:
-            break;
+        default: break;
     }
     if (++m_trailerBytes > m_limits->headerBytes) return status = 431, "trailers too large";
     if (byte == '\r') {

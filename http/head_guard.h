@@ -72,8 +72,22 @@ public:
 
 private:
     enum class State : uint8_t {
-        SizeFirst, Size, ExtensionName, ExtensionNameMore, ExtensionValue, ExtensionToken, ExtensionQuoted,
-        ExtensionQuoteEnd, SizeLf, DataCr, DataLf, TrailerFirst, Trailer, TrailerLf, EndLf, Done,
+        SizeFirst,
+        Size,
+        ExtensionName,
+        ExtensionNameMore,
+        ExtensionValue,
+        ExtensionToken,
+        ExtensionQuoted,
+        ExtensionQuoteEnd,
+        SizeLf,
+        DataCr,
+        DataLf,
+        TrailerFirst,
+        Trailer,
+        TrailerLf,
+        EndLf,
+        Done,
     };
 
     const char* checkOne(unsigned char byte, int& status);

@@ -25,7 +25,8 @@ constexpr std::array<bool, 256> kIsTokenByte = makeTokenTable();
 
 constexpr std::array<bool, 256> makeValueTable() {
     std::array<bool, 256> table{};
-    for (size_t byte = 0; byte < table.size(); ++byte) table[byte] = (byte >= 0x20 && byte != 0x7F) || byte == '\t';
+    for (size_t byte = 0; byte < table.size(); ++byte)
+        table[byte] = (byte >= 0x20 && byte != 0x7F) || byte == '\t';
     return table;
 }
 constexpr std::array<bool, 256> kIsValueByte = makeValueTable();
@@ -66,6 +67,7 @@ bool everyEightBytes(std::string_view text, Test test) {
 }
 
 char* write(char* out, std::string_view text) {
+    if (text.empty()) return out;  // may be null then
     std::memcpy(out, text.data(), text.size());
     return out + text.size();
 }
@@ -127,13 +129,9 @@ private:
 thread_local HttpHeaders::Pool HttpHeaders::Pool::s_pool;
 thread_local bool HttpHeaders::Pool::s_isGone = false;
 
-void HttpHeaders::Recycle::operator()(Storage* storage) const noexcept {
-    Pool::give(storage);
-}
+void HttpHeaders::Recycle::operator()(Storage* storage) const noexcept { Pool::give(storage); }
 
-HttpHeaders::HttpHeaders(const HttpHeaders& other) {
-    *this = other;
-}
+HttpHeaders::HttpHeaders(const HttpHeaders& other) { *this = other; }
 
 HttpHeaders& HttpHeaders::operator=(const HttpHeaders& other) {
     if (this == &other) return *this;
@@ -163,7 +161,8 @@ void HttpHeaders::addChecked(std::string_view name, std::string_view value) {
 
 void HttpHeaders::check(std::string_view name, std::string_view value) {
     if (!isToken(name)) throw std::invalid_argument("header name is not a token: " + std::string(name));
-    if (!isFieldValue(value)) throw std::invalid_argument("control byte in the value of header " + std::string(name));
+    if (!isFieldValue(value))
+        throw std::invalid_argument("control byte in the value of header " + std::string(name));
 }
 
 bool HttpHeaders::isOwn(std::string_view text) const {
@@ -212,9 +211,7 @@ bool HttpHeaders::remove(std::string_view name) {
     return true;
 }
 
-void HttpHeaders::clear() {
-    m_storage.reset();
-}
+void HttpHeaders::clear() { m_storage.reset(); }
 
 std::optional<std::string_view> HttpHeaders::find(std::string_view name) const {
     if (!mayHaveNameOf(name.size())) return std::nullopt;
@@ -238,7 +235,8 @@ size_t HttpHeaders::wireSize() const {
     if (!m_storage) return 0;
     if (!m_storage->isRaw) return m_storage->text.size();
     size_t bytes = 0;
-    for (const Position& p : m_storage->fields) bytes += p.nameSize + kSeparator.size() + p.valueSize + kLineEnd.size();
+    for (const Position& p : m_storage->fields)
+        bytes += p.nameSize + kSeparator.size() + p.valueSize + kLineEnd.size();
     return bytes;
 }
 

@@ -12,9 +12,7 @@
 namespace tnet {
 namespace {
 
-bool isBlank(char c) {
-    return c == ' ' || c == '\t';
-}
+bool isBlank(char c) { return c == ' ' || c == '\t'; }
 
 // For a name of the right length; nearly all clients spell it as the RFC does.
 template <size_t N>
@@ -25,7 +23,8 @@ bool isNamed(const HttpHeaders::Field& field, const char (&name)[N]) {
 bool hasEmptyItem(std::string_view list) {
     for (;;) {
         const size_t comma = std::min(list.find(','), list.size());
-        if (std::all_of(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(comma), isBlank)) return true;
+        if (std::all_of(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(comma), isBlank))
+            return true;
         if (comma == list.size()) return false;
         list.remove_prefix(comma + 1);
     }
@@ -127,7 +126,10 @@ struct HttpParser::Machine {
 };
 
 HttpParser::HttpParser(const HttpLimits& limits)
-    : m_limits(&limits), m_machine(std::make_unique<Machine>(this)), m_headGuard(limits), m_chunkGuard(limits) {}
+    : m_limits(&limits),
+      m_machine(std::make_unique<Machine>(this)),
+      m_headGuard(limits),
+      m_chunkGuard(limits) {}
 
 HttpParser::~HttpParser() = default;
 
@@ -227,7 +229,8 @@ const char* HttpParser::endField() {
     // llhttp leaves the white space behind a value to us (RFC 9112 §5.1).
     while (m_value.size > 0 && isBlank(head[m_value.start + m_value.size - 1])) --m_value.size;
     if (m_value.size == 0) m_value.start = m_name.start;
-    const HttpHeaders::Field field = m_request->m_headers.addRaw(m_name.start, m_name.size, m_value.start, m_value.size);
+    const HttpHeaders::Field field =
+        m_request->m_headers.addRaw(m_name.start, m_name.size, m_value.start, m_value.size);
     m_name = m_value = Span{};
     return noteField(field);
 }
@@ -265,10 +268,7 @@ const char* HttpParser::noteField(HttpHeaders::Field field) {
             if (isNamed(field, "Upgrade")) m_upgrade = true;
             break;
         case 10:
-            if (!isNamed(field, "Connection")) break;
-            m_connectionClose = m_connectionClose || listContains(field.value, "close");
-            m_connectionKeepAlive = m_connectionKeepAlive || listContains(field.value, "keep-alive");
-            m_connectionUpgrade = m_connectionUpgrade || listContains(field.value, "upgrade");
+            if (isNamed(field, "Connection")) noteConnection(field.value);
             break;
         case 14:
             if (isNamed(field, "Content-Length")) return noteContentLength(field.value);
@@ -276,10 +276,22 @@ const char* HttpParser::noteField(HttpHeaders::Field field) {
         case 17:
             if (isNamed(field, "Transfer-Encoding")) return noteTransferEncoding(field.value);
             break;
-        default:
-            break;
+        default: break;
     }
     return nullptr;
+}
+
+void HttpParser::noteConnection(std::string_view options) {
+    // Alone, as nearly always, they need no search.
+    if (equalsIgnoreCase(options, "keep-alive")) {
+        m_connectionKeepAlive = true;
+    } else if (equalsIgnoreCase(options, "close")) {
+        m_connectionClose = true;
+    } else {
+        m_connectionClose = m_connectionClose || listContains(options, "close");
+        m_connectionKeepAlive = m_connectionKeepAlive || listContains(options, "keep-alive");
+        m_connectionUpgrade = m_connectionUpgrade || listContains(options, "upgrade");
+    }
 }
 
 const char* HttpParser::noteHost(std::string_view value) {

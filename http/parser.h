@@ -78,6 +78,7 @@ private:
     const char* endField();
     const char* endTrailer();
     const char* noteField(HttpHeaders::Field field);
+    void noteConnection(std::string_view options);
     const char* noteHost(std::string_view value);
     const char* noteTransferEncoding(std::string_view value);
     const char* noteContentLength(std::string_view value);
@@ -96,11 +97,11 @@ private:
     const char* m_base = nullptr;  // position 0 of the spans
     size_t m_fed = 0;              // bytes of the head that llhttp has had
     Span m_target;
-    Span m_name;   // } of the field that
-    Span m_value;  // } is being parsed
-    std::string m_trailerText;     // what trailers are parsed from
-    std::string_view m_host;       // Host's value; of the head
-    std::string m_validHost;       // the last one that was found valid: they repeat
+    Span m_name;                // } of the field that
+    Span m_value;               // } is being parsed
+    std::string m_trailerText;  // what trailers are parsed from
+    std::string_view m_host;    // Host's value; of the head
+    std::string m_validHost;    // the last one that was found valid: they repeat
     uint64_t m_announcedBytes = 0;
     const char* m_fieldError = nullptr;  // what noteField refused, and
     int m_fieldErrorStatus = 400;        // how

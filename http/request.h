@@ -68,7 +68,7 @@ private:
     HttpMethod m_method = HttpMethod::Get;
     uint8_t m_minorVersion = 1;
     bool m_chunked = false;
-    bool m_keepAlive = true;       // what Connection and the version ask for
+    bool m_keepAlive = true;  // what Connection and the version ask for
     bool m_expectContinue = false;
     bool m_upgradeOffered = false;  // Upgrade, and "upgrade" in Connection (RFC 9110 §7.8)
     std::optional<uint64_t> m_contentLength;

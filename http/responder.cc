@@ -32,7 +32,8 @@ void HttpBodyWriter::resumeBody() {
 }
 
 void HttpBodyWriter::finish(HttpHeaders trailers) {
-    if (const HttpExchangePtr_t exchange = std::exchange(m_exchange, nullptr)) exchange->end(std::move(trailers));
+    if (const HttpExchangePtr_t exchange = std::exchange(m_exchange, nullptr))
+        exchange->end(std::move(trailers));
 }
 
 HttpResponder::HttpResponder(HttpExchangePtr_t exchange) : m_exchange(std::move(exchange)) {
@@ -80,7 +81,8 @@ bool HttpResponder::upgrade(HttpResponse head, HttpTakeOver_t takeOver) {
 
 void HttpResponder::onResponse(HttpResponseHook_t hook) {
     if (!m_exchange) return;
-    m_exchange->onLoop([hook = std::move(hook)](HttpSink&, HttpExchange& exchange) { exchange.addHook(hook); });
+    m_exchange->onLoop(
+        [hook = std::move(hook)](HttpSink&, HttpExchange& exchange) { exchange.addHook(hook); });
 }
 
 void HttpResponder::onClientGone(Callback_t callback) {

@@ -34,7 +34,8 @@ HttpResponse HttpResponse::redirect(std::string_view location, int status) {
 
 HttpResponse HttpResponse::error(int status) {
     std::string body = std::to_string(status);
-    if (const std::string_view reason = reasonPhrase(status); !reason.empty()) body.append(" ").append(reason);
+    if (const std::string_view reason = reasonPhrase(status); !reason.empty())
+        body.append(" ").append(reason);
     return text(body + "\n", status);
 }
 

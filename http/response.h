@@ -71,7 +71,9 @@ public:
     // The body; at most one of the three is there.
     const std::string& text() const { return m_text; }
     std::string& text() { return m_text; }
-    const SharedBytesPtr_t* sharedBody() const { return m_other ? std::get_if<SharedBytesPtr_t>(m_other.get()) : nullptr; }
+    const SharedBytesPtr_t* sharedBody() const {
+        return m_other ? std::get_if<SharedBytesPtr_t>(m_other.get()) : nullptr;
+    }
     const FileBody* fileBody() const { return m_other ? std::get_if<FileBody>(m_other.get()) : nullptr; }
 
 private:

@@ -11,17 +11,16 @@
 namespace tnet {
 namespace {
 
-constexpr size_t kNumberBytes = 20;   // a 64-bit number in decimal
-constexpr size_t kFixedBytes = 256;   // status line (reasons have at most 31), Date, framing, empty line
+constexpr size_t kNumberBytes = 20;  // a 64-bit number in decimal
+constexpr size_t kFixedBytes = 256;  // status line (reasons have at most 31), Date, framing, empty line
 
 char* write(char* out, std::string_view text) {
+    if (text.empty()) return out;  // may be null then
     std::memcpy(out, text.data(), text.size());
     return out + text.size();
 }
 
-char* writeNumber(char* out, uint64_t number) {
-    return std::to_chars(out, out + kNumberBytes, number).ptr;
-}
+char* writeNumber(char* out, uint64_t number) { return std::to_chars(out, out + kNumberBytes, number).ptr; }
 
 char* writeStatusLine(char* out, int status) {
     if (status == 200) return write(out, "HTTP/1.1 200 OK\r\n");
@@ -34,14 +33,10 @@ char* writeStatusLine(char* out, int status) {
 
 bool isFramingField(std::string_view name) {
     switch (name.size()) {
-        case 10:
-            return equalsIgnoreCase(name, "Connection");
-        case 14:
-            return equalsIgnoreCase(name, "Content-Length");
-        case 17:
-            return equalsIgnoreCase(name, "Transfer-Encoding");
-        default:
-            return false;
+        case 10: return equalsIgnoreCase(name, "Connection");
+        case 14: return equalsIgnoreCase(name, "Content-Length");
+        case 17: return equalsIgnoreCase(name, "Transfer-Encoding");
+        default: return false;
     }
 }
 
@@ -69,20 +64,14 @@ char* writeFraming(char* out, const ResponseFraming& framing) {
             out = writeNumber(out, framing.length);
             out = write(out, "\r\n");
             break;
-        case ResponseFraming::Body::Chunked:
-            out = write(out, "Transfer-Encoding: chunked\r\n");
-            break;
+        case ResponseFraming::Body::Chunked: out = write(out, "Transfer-Encoding: chunked\r\n"); break;
         case ResponseFraming::Body::UntilClose:
-        case ResponseFraming::Body::None:
-            break;
+        case ResponseFraming::Body::None: break;
     }
     switch (framing.connection) {
-        case ResponseFraming::Connection::Unsaid:
-            return out;
-        case ResponseFraming::Connection::Close:
-            return write(out, "Connection: close\r\n");
-        case ResponseFraming::Connection::KeepAlive:
-            return write(out, "Connection: keep-alive\r\n");
+        case ResponseFraming::Connection::Unsaid: return out;
+        case ResponseFraming::Connection::Close: return write(out, "Connection: close\r\n");
+        case ResponseFraming::Connection::KeepAlive: return write(out, "Connection: keep-alive\r\n");
     }
     return out;
 }
@@ -110,9 +99,7 @@ std::string_view HttpDate::line(TimePoint now) {
     return m_line;
 }
 
-size_t responseHeadBound(const HttpResponse& response) {
-    return kFixedBytes + response.headers().wireSize();
-}
+size_t responseHeadBound(const HttpResponse& response) { return kFixedBytes + response.headers().wireSize(); }
 
 char* writeResponseHead(char* out, const HttpResponse& response, const ResponseFraming& framing,
                         std::string_view dateLine) {
@@ -124,8 +111,6 @@ char* writeResponseHead(char* out, const HttpResponse& response, const ResponseF
     return write(out, "\r\n");
 }
 
-bool statusHasBody(int status) {
-    return status >= 200 && status != 204 && status != 304;
-}
+bool statusHasBody(int status) { return status >= 200 && status != 204 && status != 304; }
 
 }  // namespace tnet

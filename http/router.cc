@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "http/route_tree.h"
+#include "http/uri.h"
 #include "tnet/log.h"
 
 namespace tnet {
@@ -16,9 +17,7 @@ namespace {
 
 using MethodSet = std::bitset<kHttpMethodCount>;
 
-size_t indexOf(HttpMethod method) {
-    return static_cast<size_t>(method);
-}
+size_t indexOf(HttpMethod method) { return static_cast<size_t>(method); }
 
 // RFC 9110 §10.2.1. HEAD comes with GET, OPTIONS with everything.
 std::string allowList(MethodSet methods) {
@@ -93,7 +92,8 @@ struct HttpRouter::Table {
     };
 
     RouteTree tree{};
-    std::unordered_map<std::string, size_t, HashText, std::equal_to<>> exact{};  // patterns without parameters
+    std::unordered_map<std::string, size_t, HashText, std::equal_to<>>
+        exact{};                        // patterns without parameters
     std::vector<Endpoint> endpoints{};  // by the tree's index
     std::vector<Registered> registered{};
     std::shared_ptr<Group> outermost = std::make_shared<Group>();
@@ -104,7 +104,8 @@ struct HttpRouter::Table {
 // --- Running ---
 
 void HttpNext::operator()(HttpResponder responder) const {
-    const HttpExchangePtr_t alive = responder.exchange();  // the request stays, whatever becomes of the responder
+    const HttpExchangePtr_t alive =
+        responder.exchange();  // the request stays, whatever becomes of the responder
     if (!alive) return;
     const HttpRequest& request = alive->request;
     try {
@@ -151,15 +152,23 @@ HttpRouter::Match HttpRouter::match(HttpRequest& request) const {
     // A path that is a pattern without parameters, to the letter, has no more specific match.
     const auto exact = m_table->exact.find(request.path());
     if (exact != m_table->exact.end()) {
-        if (const HttpRoutePtr_t* const route = routeAt(m_table->endpoints[exact->second], request)) return {route};
+        if (const HttpRoutePtr_t* const route = routeAt(m_table->endpoints[exact->second], request))
+            return {route};
+    }
+    // An escaped slash ends a segment for whoever decodes before he splits; the tree looks at the others.
+    if (request.path().starts_with('/') && request.path().find('%') != std::string_view::npos &&
+        hasDotSegments(request.path())) {
+        return {nullptr, true};
     }
     Match found;
     const auto visit = [&](size_t index) {
         found.route = routeAt(m_table->endpoints[index], request);
         return found.route != nullptr;
     };
-    const MatchResult result = m_table->tree.match(request.path(), request.m_params, request.m_decoded, visit);
-    found.isMalformed = result == MatchResult::Malformed && request.path() != "*" && request.method() != HttpMethod::Connect;
+    const MatchResult result =
+        m_table->tree.match(request.path(), request.m_params, request.m_decoded, visit);
+    found.isMalformed =
+        result == MatchResult::Malformed && request.path() != "*" && request.method() != HttpMethod::Connect;
     return found;
 }
 
@@ -169,9 +178,10 @@ HttpResponse HttpRouter::answerWithoutRoute(HttpRequest& request, const Match& m
     MethodSet allowed;
     std::string tokens;
     const auto note = [&](size_t index) {
-        for (const Endpoint::ByMethod& entry : m_table->endpoints[index].methods) allowed.set(indexOf(entry.method));
+        for (const Endpoint::ByMethod& entry : m_table->endpoints[index].methods)
+            allowed.set(indexOf(entry.method));
         for (const Endpoint::ByToken& entry : m_table->endpoints[index].upgrades) {
-            tokens += (tokens.empty() ? "" : ", ") + entry.token;
+            if (!listContains(tokens, entry.token)) tokens += (tokens.empty() ? "" : ", ") + entry.token;
         }
         return false;
     };
@@ -198,11 +208,10 @@ HttpRouter HttpRouter::group(std::string_view prefix) const {
     return HttpRouter(m_table, std::move(child));
 }
 
-void HttpRouter::use(HttpMiddleware_t middleware) {
-    m_group->middleware.push_back(std::move(middleware));
-}
+void HttpRouter::use(HttpMiddleware_t middleware) { m_group->middleware.push_back(std::move(middleware)); }
 
-bool HttpRouter::route(HttpMethod method, std::string_view pattern, HttpHandler_t handler, HttpRouteOptions options) {
+bool HttpRouter::route(HttpMethod method, std::string_view pattern, HttpHandler_t handler,
+                       HttpRouteOptions options) {
     return add(method, pattern, std::make_shared<HttpRoute>(makeRoute(std::move(handler), options)));
 }
 
@@ -240,7 +249,8 @@ bool HttpRouter::upgrade(std::string_view pattern, std::string_view token, HttpA
     if (at == nullptr) return false;
     for (const Endpoint::ByToken& entry : at->upgrades) {
         if (!equalsIgnoreCase(entry.token, token)) continue;
-        return fail(makeError(std::errc::file_exists, "upgrade " + std::string(token) + " " + m_group->prefix + std::string(pattern)));
+        return fail(makeError(std::errc::file_exists, "upgrade " + std::string(token) + " " +
+                                                          m_group->prefix + std::string(pattern)));
     }
     auto route = std::make_shared<HttpRoute>(makeRoute(std::move(handler), {}));
     route->upgradeToken = token;
@@ -254,7 +264,8 @@ bool HttpRouter::add(HttpMethod method, std::string_view pattern, std::shared_pt
     if (at == nullptr) return false;
     if (at->find(method) != nullptr) {
         const std::string name(methodName(method));
-        return fail(makeError(std::errc::file_exists, "route " + name + " " + m_group->prefix + std::string(pattern)));
+        return fail(makeError(std::errc::file_exists,
+                              "route " + name + " " + m_group->prefix + std::string(pattern)));
     }
     m_table->allMethods.set(indexOf(method));
     m_table->registered.push_back({route, m_group});
@@ -269,7 +280,8 @@ HttpRouter::Endpoint* HttpRouter::endpoint(std::string_view pattern) {
         fail(index.error());
         return nullptr;
     }
-    if (whole.find("/:") == std::string::npos && whole.find("/*") == std::string::npos) m_table->exact[whole] = *index;
+    if (whole.find("/:") == std::string::npos && whole.find("/*") == std::string::npos)
+        m_table->exact[whole] = *index;
     if (*index >= m_table->endpoints.size()) m_table->endpoints.resize(*index + 1);
     return &m_table->endpoints[*index];
 }

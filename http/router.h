@@ -48,7 +48,8 @@ using HttpAsyncHandler_t = std::function<void(const HttpRequest& request, HttpRe
 
 // Answers, or passes on with next(std::move(responder)), now or later. HttpResponder::onResponse lets
 // it see, and change, the response.
-using HttpMiddleware_t = std::function<void(const HttpRequest& request, HttpResponder responder, HttpNext next)>;
+using HttpMiddleware_t =
+    std::function<void(const HttpRequest& request, HttpResponder responder, HttpNext next)>;
 
 struct HttpRouteOptions {
     std::optional<size_t> maxBodyBytes{};  // instead of HttpLimits::bodyBytes
@@ -75,7 +76,7 @@ struct HttpRoute {
     HttpHandler_t handler{};            // } one of
     HttpAsyncHandler_t asyncHandler{};  // } the two
     HttpRouteOptions options{};
-    std::string upgradeToken{};         // of an upgrade route
+    std::string upgradeToken{};             // of an upgrade route
     std::vector<HttpMiddleware_t> chain{};  // outermost first; complete once the router is frozen
 };
 
@@ -90,8 +91,10 @@ public:
     void use(HttpMiddleware_t middleware);
 
     // Each returns false, and does nothing but note the error, if the route cannot be registered.
-    bool route(HttpMethod method, std::string_view pattern, HttpHandler_t handler, HttpRouteOptions options = {});
-    bool route(HttpMethod method, std::string_view pattern, HttpAsyncHandler_t handler, HttpRouteOptions options = {});
+    bool route(HttpMethod method, std::string_view pattern, HttpHandler_t handler,
+               HttpRouteOptions options = {});
+    bool route(HttpMethod method, std::string_view pattern, HttpAsyncHandler_t handler,
+               HttpRouteOptions options = {});
 
     template <class Handler>
     bool get(std::string_view pattern, Handler handler, HttpRouteOptions options = {}) {

@@ -14,7 +14,8 @@ TcpServer::Settings withoutIdleTimeout(TcpServer::Settings settings) {
 
 }  // namespace
 
-HttpServer::HttpServer(const Settings& settings) : m_limits(settings.limits), m_server(withoutIdleTimeout(settings.tcp)) {}
+HttpServer::HttpServer(const Settings& settings)
+    : m_limits(settings.limits), m_server(withoutIdleTimeout(settings.tcp)) {}
 
 HttpServer::~HttpServer() = default;
 
@@ -35,8 +36,9 @@ Status HttpServer::attach(IOLoop* loop) {
 Status HttpServer::prepare() {
     if (const Status routes = m_router.status(); !routes) return routes;
     m_router.freeze();
-    m_server.setServiceFactory(
-        [this](IOLoop* loop) { return std::make_unique<HttpService>(loop, m_router, m_limits, m_accessLog); });
+    m_server.setServiceFactory([this](IOLoop* loop) {
+        return std::make_unique<HttpService>(loop, m_router, m_limits, m_accessLog);
+    });
     return Done{};
 }
 

@@ -49,17 +49,17 @@ struct HttpWork {
     size_t maxBodyBytes = 0;
     bool streamsBody = false;  // the handler reads the body in pieces
     bool keepAlive = true;
-    bool cutOff = false;       // answered over the handler's head: its client is gone
+    bool cutOff = false;  // answered over the handler's head: its client is gone
 
-    TimePoint began{};         // the request's first byte
+    TimePoint began{};  // the request's first byte
     TimePoint bodyBegan{};
     TimePoint handlerBegan{};
-    uint64_t bodyBytes = 0;    // received
+    uint64_t bodyBytes = 0;  // received
 
-    int status = 0;            // of the answer
-    uint64_t sentBytes = 0;    // of its body
+    int status = 0;                                               // of the answer
+    uint64_t sentBytes = 0;                                       // of its body
     ResponseFraming::Body framing = ResponseFraming::Body::None;  // of a streamed answer
-    uint64_t lengthLeft = 0;   // of its announced length
+    uint64_t lengthLeft = 0;                                      // of its announced length
 
     HttpTakeOver_t takeOver{};  // set: an upgrade is due
     std::string pending{};      // input that is not looked at yet
@@ -70,7 +70,8 @@ struct HttpWork {
 class HttpService final : public TcpService {
 public:
     // All borrowed.
-    HttpService(IOLoop* loop, const HttpRouter& router, const HttpLimits& limits, const HttpAccessCallback_t& accessLog);
+    HttpService(IOLoop* loop, const HttpRouter& router, const HttpLimits& limits,
+                const HttpAccessCallback_t& accessLog);
     ~HttpService() override;
 
     void onConnection(const ConnectionPtr_t& connection) override;
@@ -105,7 +106,7 @@ private:
     const HttpLimits& m_limits;
     const HttpAccessCallback_t& m_accessLog;
     HttpDate m_date;
-    std::unique_ptr<HttpWork> m_nextWork;               // } to borrow: the one that came back last is warm,
+    std::unique_ptr<HttpWork> m_nextWork;                // } to borrow: the one that came back last is warm,
     std::vector<std::unique_ptr<HttpWork>> m_spareWork;  // } and the others
     IdleList m_idle;
     TimerId m_idleTimer{};

@@ -11,9 +11,40 @@ namespace tnet {
 
 // The methods of llhttp, in its order (parser.cc asserts it), but for those of RTSP.
 enum class HttpMethod : uint8_t {
-    Delete, Get, Head, Post, Put, Connect, Options, Trace, Copy, Lock, Mkcol, Move, Propfind, Proppatch,
-    Search, Unlock, Bind, Rebind, Unbind, Acl, Report, Mkactivity, Checkout, Merge, MSearch, Notify,
-    Subscribe, Unsubscribe, Patch, Purge, Mkcalendar, Link, Unlink, Source,
+    Delete,
+    Get,
+    Head,
+    Post,
+    Put,
+    Connect,
+    Options,
+    Trace,
+    Copy,
+    Lock,
+    Mkcol,
+    Move,
+    Propfind,
+    Proppatch,
+    Search,
+    Unlock,
+    Bind,
+    Rebind,
+    Unbind,
+    Acl,
+    Report,
+    Mkactivity,
+    Checkout,
+    Merge,
+    MSearch,
+    Notify,
+    Subscribe,
+    Unsubscribe,
+    Patch,
+    Purge,
+    Mkcalendar,
+    Link,
+    Unlink,
+    Source,
 };
 constexpr size_t kHttpMethodCount = 34;
 
@@ -32,17 +63,17 @@ bool listContains(std::string_view list, std::string_view token);
 
 // What one server puts up with. All on by default; zero switches off a duration or a rate.
 struct HttpLimits {
-    size_t requestLineBytes = 8 << 10;  // 414 beyond; RFC 9112 §3 wants at least 8000
-    size_t headerBytes = 16 << 10;      // 431: all header lines of a request together; trailers likewise
-    size_t headerCount = 100;           // 431: lines; trailers likewise
-    size_t bodyBytes = 1 << 20;         // 413, unless the route says otherwise
-    size_t chunkLineBytes = 256;        // 400: a chunk-size line with its extensions
+    size_t requestLineBytes = 8 << 10;     // 414 beyond; RFC 9112 §3 wants at least 8000
+    size_t headerBytes = 16 << 10;         // 431: all header lines of a request together; trailers likewise
+    size_t headerCount = 100;              // 431: lines; trailers likewise
+    size_t bodyBytes = 1 << 20;            // 413, unless the route says otherwise
+    size_t chunkLineBytes = 256;           // 400: a chunk-size line with its extensions
     size_t chunkExtensionBytes = 4 << 10;  // 400: all chunk extensions of a body together
 
-    std::chrono::milliseconds headerTimeout{10'000};  // 408: from a request's first byte to its last header
-    std::chrono::milliseconds idleTimeout{60'000};    // close: between requests, and before the first
+    std::chrono::milliseconds headerTimeout{10'000};   // 408: from a request's first byte to its last header
+    std::chrono::milliseconds idleTimeout{60'000};     // close: between requests, and before the first
     std::chrono::milliseconds handlerTimeout{60'000};  // 503: from the request to the head of its answer
-    std::chrono::milliseconds sendTimeout{30'000};    // close: queued bytes, none of which the peer takes
+    std::chrono::milliseconds sendTimeout{30'000};     // close: queued bytes, none of which the peer takes
 
     // 408: a body that comes more slowly, measured from its start with this much grace.
     size_t bodyBytesPerSecond = 240;

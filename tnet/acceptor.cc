@@ -13,10 +13,12 @@ constexpr int kAcceptsPerEvent = 16;
 
 }  // namespace
 
-Result<std::unique_ptr<Acceptor>> Acceptor::create(IOLoop* loop, FileDescriptor listener, AcceptCallback_t callback) {
+Result<std::unique_ptr<Acceptor>> Acceptor::create(IOLoop* loop, FileDescriptor listener,
+                                                   AcceptCallback_t callback) {
     std::unique_ptr<Acceptor> acceptor(new Acceptor(loop, std::move(listener), std::move(callback)));
     Acceptor* const self = acceptor.get();
-    const auto error = loop->addHandler(self->m_listener.get(), TNET_READ, [self](uint32_t) { self->acceptSome(); });
+    const auto error =
+        loop->addHandler(self->m_listener.get(), TNET_READ, [self](uint32_t) { self->acceptSome(); });
     if (error) return makeError(error, "watch " + localAddress(self->m_listener.get()).toString());
     return acceptor;
 }
@@ -70,15 +72,12 @@ Acceptor::Outcome Acceptor::acceptOne() {
         return Outcome::Accepted;
     }
     switch (errno) {
-        case EAGAIN:
-            return Outcome::Empty;
+        case EAGAIN: return Outcome::Empty;
         case EMFILE:
         case ENFILE:
         case ENOBUFS:
-        case ENOMEM:
-            return Outcome::Exhausted;
-        default:
-            return Outcome::Retry;  // that one peer is gone already: accept(2), "Error handling"
+        case ENOMEM: return Outcome::Exhausted;
+        default: return Outcome::Retry;  // that one peer is gone already: accept(2), "Error handling"
     }
 }
 

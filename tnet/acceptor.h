@@ -26,7 +26,8 @@ public:
     using AcceptCallback_t = std::function<void(FileDescriptor socket, const sockaddr* peer, socklen_t size)>;
 
     // Accepts from now on. Errors: what registering with the loop says.
-    static Result<std::unique_ptr<Acceptor>> create(IOLoop* loop, FileDescriptor listener, AcceptCallback_t callback);
+    static Result<std::unique_ptr<Acceptor>> create(IOLoop* loop, FileDescriptor listener,
+                                                    AcceptCallback_t callback);
     ~Acceptor();
 
     Acceptor(const Acceptor&) = delete;

@@ -18,7 +18,8 @@ constexpr std::string_view kUnixPrefix = "unix:";
 constexpr size_t kPathOffset = offsetof(sockaddr_un, sun_path);
 constexpr size_t kMaxPathBytes = sizeof(sockaddr_un::sun_path) - 1;  // one for the terminating NUL
 
-Error badAddress(std::string_view text, const std::string& reason, std::errc code = std::errc::invalid_argument) {
+Error badAddress(std::string_view text, const std::string& reason,
+                 std::errc code = std::errc::invalid_argument) {
     return makeError(code, "address \"" + std::string(text) + "\": " + reason);
 }
 
@@ -206,9 +207,11 @@ bool operator==(const Address& a, const Address& b) {
     const Address::Storage& right = b.m_storage;
     switch (a.family()) {
         case AF_INET:
-            return left.v4.sin_port == right.v4.sin_port && left.v4.sin_addr.s_addr == right.v4.sin_addr.s_addr;
+            return left.v4.sin_port == right.v4.sin_port &&
+                   left.v4.sin_addr.s_addr == right.v4.sin_addr.s_addr;
         case AF_INET6:
-            return left.v6.sin6_port == right.v6.sin6_port && left.v6.sin6_scope_id == right.v6.sin6_scope_id &&
+            return left.v6.sin6_port == right.v6.sin6_port &&
+                   left.v6.sin6_scope_id == right.v6.sin6_scope_id &&
                    std::memcmp(&left.v6.sin6_addr, &right.v6.sin6_addr, sizeof(in6_addr)) == 0;
         case AF_UNIX: return a.m_size == b.m_size && std::memcmp(&left.local, &right.local, a.m_size) == 0;
         default: return true;

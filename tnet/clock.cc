@@ -7,7 +7,9 @@ namespace {
 class SystemClock : public Clock {
 public:
     TimePoint now() const override { return std::chrono::steady_clock::now(); }
-    std::chrono::system_clock::time_point wallNow() const override { return std::chrono::system_clock::now(); }
+    std::chrono::system_clock::time_point wallNow() const override {
+        return std::chrono::system_clock::now();
+    }
 };
 
 }  // namespace

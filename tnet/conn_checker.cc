@@ -15,7 +15,8 @@ constexpr size_t kLooksPerAdd = 2;  // more than one, so that the list shrinks b
 Result<std::unique_ptr<ConnChecker>> ConnChecker::create(IOLoop* loop, const Settings& settings) {
     using std::chrono::milliseconds;
     const bool valid = settings.interval > milliseconds::zero() && settings.batch > 0 &&
-                       settings.connectTimeout >= milliseconds::zero() && settings.idleTimeout >= milliseconds::zero();
+                       settings.connectTimeout >= milliseconds::zero() &&
+                       settings.idleTimeout >= milliseconds::zero();
     if (!valid) {
         return makeError(std::errc::invalid_argument,
                          "ConnChecker: interval and batch must be positive, timeouts not negative");
@@ -24,11 +25,11 @@ Result<std::unique_ptr<ConnChecker>> ConnChecker::create(IOLoop* loop, const Set
 }
 
 ConnChecker::ConnChecker(IOLoop* loop, const Settings& settings)
-    : m_loop(loop), m_settings(settings), m_timer(loop->runEvery(settings.interval, [this] { lookAt(m_settings.batch); })) {}
+    : m_loop(loop),
+      m_settings(settings),
+      m_timer(loop->runEvery(settings.interval, [this] { lookAt(m_settings.batch); })) {}
 
-ConnChecker::~ConnChecker() {
-    m_loop->cancel(m_timer);
-}
+ConnChecker::~ConnChecker() { m_loop->cancel(m_timer); }
 
 void ConnChecker::add(const ConnectionPtr_t& connection) {
     if (connection->state() == ConnState::Disconnected) return;
@@ -63,8 +64,11 @@ bool ConnChecker::check(const ConnectionPtr_t& connection) {
     using std::chrono::milliseconds;
     if (!connection || connection->state() == ConnState::Disconnected) return false;
     const Duration quiet = m_loop->now() - connection->lastActivity();
-    const auto isOver = [quiet](milliseconds timeout) { return timeout > milliseconds::zero() && quiet > timeout; };
-    if (connection->state() == ConnState::Connecting && isOver(m_settings.connectTimeout)) connection->shutDown();
+    const auto isOver = [quiet](milliseconds timeout) {
+        return timeout > milliseconds::zero() && quiet > timeout;
+    };
+    if (connection->state() == ConnState::Connecting && isOver(m_settings.connectTimeout))
+        connection->shutDown();
     if (connection->state() == ConnState::Connected && isOver(m_settings.idleTimeout)) connection->shutDown();
     return true;
 }

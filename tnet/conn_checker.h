@@ -27,8 +27,8 @@ namespace tnet {
 class ConnChecker {
 public:
     struct Settings {
-        std::chrono::milliseconds interval{1000};        // between two steps
-        size_t batch = 1024;                             // connections looked at per step; at least 1
+        std::chrono::milliseconds interval{1000};         // between two steps
+        size_t batch = 1024;                              // connections looked at per step; at least 1
         std::chrono::milliseconds connectTimeout{10000};  // Connecting (TLS handshake included); zero: never
         std::chrono::milliseconds idleTimeout{60000};     // Connected without traffic; zero: never
     };

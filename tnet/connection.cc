@@ -34,9 +34,7 @@ Connection::Connection(IOLoop* loop, FileDescriptor socket, TransportPtr_t trans
       m_socket(std::move(socket)),
       m_origin(origin) {}
 
-Connection::~Connection() {
-    assert(!m_registered && "the loop holds a registered connection");
-}
+Connection::~Connection() { assert(!m_registered && "the loop holds a registered connection"); }
 
 // --- Set up ---
 
@@ -108,9 +106,7 @@ void Connection::handleDeferred() {
     }
 }
 
-void Connection::handleLoopExit() {
-    close();
-}
+void Connection::handleLoopExit() { close(); }
 
 void Connection::proceedConnecting(uint32_t events) {
     const ConnectionPtr_t self = shared_from_this();
@@ -127,15 +123,11 @@ void Connection::proceedHandshake(const ConnectionPtr_t& self) {
     const IoResult result = m_transport->handshake(m_socket.get());
     m_readWantsWrite = result.status == IoStatus::WantWrite;
     switch (result.status) {
-        case IoStatus::Ok:
-            break;
+        case IoStatus::Ok: break;
         case IoStatus::WantRead:
-        case IoStatus::WantWrite:
-            return;
-        case IoStatus::End:
-            return fail(std::make_error_code(std::errc::connection_reset));
-        case IoStatus::Failed:
-            return fail(result.error);
+        case IoStatus::WantWrite: return;
+        case IoStatus::End: return fail(std::make_error_code(std::errc::connection_reset));
+        case IoStatus::Failed: return fail(result.error);
     }
     m_handshaking = false;
     m_state = ConnState::Connected;
@@ -156,15 +148,11 @@ void Connection::readSome(const ConnectionPtr_t& self) {
     const IoResult result = m_transport->read(m_socket.get(), buffer, IOLoop::kReadBufferBytes);
     m_readWantsWrite = result.status == IoStatus::WantWrite;
     switch (result.status) {
-        case IoStatus::Ok:
-            break;
+        case IoStatus::Ok: break;
         case IoStatus::WantRead:
-        case IoStatus::WantWrite:
-            return;
-        case IoStatus::End:
-            return endInput(self);
-        case IoStatus::Failed:
-            return fail(result.error);
+        case IoStatus::WantWrite: return;
+        case IoStatus::End: return endInput(self);
+        case IoStatus::Failed: return fail(result.error);
     }
     if (m_state == ConnState::Connected) {
         m_lastActivity = m_loop->now();
@@ -245,9 +233,7 @@ SendResult Connection::sendFile(SharedFilePtr_t file, off_t offset, size_t size)
     return afterQueueing();
 }
 
-char* Connection::reserveSend(size_t size) {
-    return canSend() ? queue().reserveCopy(size) : nullptr;
-}
+char* Connection::reserveSend(size_t size) { return canSend() ? queue().reserveCopy(size) : nullptr; }
 
 SendResult Connection::commitSend(size_t size) {
     m_queue->commitCopy(size);
@@ -365,7 +351,8 @@ void Connection::proceedEnding() {
     const bool ourEnd = !m_queue && (m_writeEnded || !m_writeEndWanted);
     const bool peerEnd = m_inputEnded || (disconnecting && !m_awaitPeerEnd);
     if (ourEnd && peerEnd) return closeNow();
-    if (disconnecting && !m_shutDownTimer.isValid()) watchShutDown(std::chrono::milliseconds(m_shutDownMillis));
+    if (disconnecting && !m_shutDownTimer.isValid())
+        watchShutDown(std::chrono::milliseconds(m_shutDownMillis));
 }
 
 // A peer that takes what is queued, however slowly, gets all of it.
@@ -421,9 +408,18 @@ void Connection::redeliver(std::string_view bytes) {
     assert(m_loop->isInLoopThread());
     if (m_state != ConnState::Connected) return;
     const StackBuffer buffer(bytes.data(), bytes.size());
+    if (m_callbackReplaced) return emitToReplacement(buffer);
     if (m_dispatching) return emit(shared_from_this(), Conn_ReadEvent, &buffer);
     const Dispatch dispatch(*this);
     emit(dispatch.self, Conn_ReadEvent, &buffer);
+}
+
+// From inside the callback that was replaced: the one of now waits until that has returned.
+void Connection::emitToReplacement(const StackBuffer& buffer) {
+    m_callbackReplaced = false;
+    ConnEventCallback_t callback = m_loop->takeReplacement(this);
+    if (callback) callback(shared_from_this(), Conn_ReadEvent, &buffer);
+    if (!m_callbackReplaced) setEventCallback(std::move(callback));
 }
 
 // --- Telling ---
@@ -440,8 +436,7 @@ uint32_t Connection::wantedEvents() const {
             if (m_writeBlocked) events |= m_writeWantsRead ? TNET_READ : TNET_WRITE;
             return events;
         }
-        case ConnState::Disconnected:
-            break;
+        case ConnState::Disconnected: break;
     }
     return 0;
 }
@@ -470,7 +465,8 @@ void Connection::settle(const ConnectionPtr_t& self) {
     m_dispatching = true;
     tellPending(self);
     m_dispatching = false;
-    const bool isUntouched = m_pending == 0 && !m_queue && !m_writeEndWanted && m_state == ConnState::Connected;
+    const bool isUntouched =
+        m_pending == 0 && !m_queue && !m_writeEndWanted && m_state == ConnState::Connected;
     if (isUntouched && wantedEvents() == m_interest) return;
     // What those callbacks sent leaves now; what that leads to is told in the next round, so a layer
     // that sends on every Conn_WriteCompleteEvent neither recurses nor starves its neighbours.
@@ -485,7 +481,8 @@ void Connection::tellPending(const ConnectionPtr_t& self) {
     if ((pending & kClosePending) == 0) return;
     emit(self, Conn_CloseEvent);
     setEventCallback({});
-    if (ConnectionObserver* const observer = std::exchange(m_observer, nullptr)) observer->onConnectionClosed();
+    if (ConnectionObserver* const observer = std::exchange(m_observer, nullptr))
+        observer->onConnectionClosed();
 }
 
 void Connection::deferSettling() {
@@ -496,18 +493,17 @@ void Connection::deferSettling() {
 
 void Connection::emit(const ConnectionPtr_t& self, ConnEvent event, const void* context) noexcept {
     if (!m_callback) return;
+    const bool isInner = m_emitting;  // redeliver, from inside the callback
     m_emitting = true;
     m_callback(self, event, context);
-    m_emitting = false;
-    if (!m_callbackReplaced) return;
+    m_emitting = isInner;
+    if (isInner || !m_callbackReplaced) return;
     m_callbackReplaced = false;
     setEventCallback(m_loop->takeReplacement(this));
 }
 
 // --- Observing ---
 
-Address Connection::localAddress() const {
-    return tnet::localAddress(m_socket.get());
-}
+Address Connection::localAddress() const { return tnet::localAddress(m_socket.get()); }
 
 }  // namespace tnet

@@ -103,8 +103,8 @@ public:
     // Sends or queues. The view is not needed afterwards. Legal while Connecting, too.
     SendResult send(std::string_view bytes);
     SendResult send(const char* text) { return send(std::string_view(text)); }
-    SendResult send(std::string&& bytes);      // takes long ones over instead of copying them
-    SendResult send(SharedBytesPtr_t bytes);   // references them until they are written
+    SendResult send(std::string&& bytes);     // takes long ones over instead of copying them
+    SendResult send(SharedBytesPtr_t bytes);  // references them until they are written
     SendResult sendFile(SharedFilePtr_t file, off_t offset, size_t size);  // exactly `size` bytes
 
     // Sends what is written in place: reserve room, write, commit how much. Null if nothing can be sent
@@ -188,6 +188,7 @@ private:
     void deferSettling();
     void writeCompleted();
     void tellPending(const ConnectionPtr_t& self);
+    void emitToReplacement(const StackBuffer& buffer);
     void emit(const ConnectionPtr_t& self, ConnEvent event, const void* context = nullptr) noexcept;
 
     IOLoop* m_loop;
@@ -218,13 +219,13 @@ private:
     bool m_readPaused : 1 = false;
     bool m_halfCloseAllowed : 1 = false;
     bool m_writeCompleteWanted : 1 = true;
-    bool m_inputEnded : 1 = false;        // the peer ended its direction
-    bool m_awaitPeerEnd : 1 = false;      // Disconnecting: close only then
-    bool m_writeEndWanted : 1 = false;    // end our direction once the queue is empty
+    bool m_inputEnded : 1 = false;      // the peer ended its direction
+    bool m_awaitPeerEnd : 1 = false;    // Disconnecting: close only then
+    bool m_writeEndWanted : 1 = false;  // end our direction once the queue is empty
     bool m_writeEnded : 1 = false;
-    bool m_writeBlocked : 1 = false;      // the kernel is full
-    bool m_readWantsWrite : 1 = false;    // TLS: the last read waits for a writable socket
-    bool m_writeWantsRead : 1 = false;    // TLS: the last write waits for a readable socket
+    bool m_writeBlocked : 1 = false;    // the kernel is full
+    bool m_readWantsWrite : 1 = false;  // TLS: the last read waits for a writable socket
+    bool m_writeWantsRead : 1 = false;  // TLS: the last write waits for a readable socket
 };
 
 }  // namespace tnet

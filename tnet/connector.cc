@@ -29,8 +29,8 @@ Connector::Connector(IOLoop* loop, Settings settings) : m_loop(loop), m_settings
 
 ConnectionPtr_t Connector::connect(const Address& address, ConnEventCallback_t callback) {
     Attempt attempt = beginConnect(address);
-    const auto connection =
-        std::make_shared<Connection>(m_loop, std::move(attempt.socket), m_settings.transport(), attempt.origin);
+    const auto connection = std::make_shared<Connection>(m_loop, std::move(attempt.socket),
+                                                         m_settings.transport(), attempt.origin);
     connection->setPeer(PeerAddress(address.data(), address.size()));
     connection->setEventCallback(std::move(callback));
     connection->startLater(attempt.error);

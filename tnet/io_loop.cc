@@ -31,7 +31,8 @@ Result<std::unique_ptr<IOLoop>> IOLoop::create(const Clock& clock) {
     auto notifier = Notifier::create();
     if (!notifier) return notifier.error();
     auto tasks = std::make_shared<TaskQueue>(std::move(*notifier));
-    if (const auto error = poller->add(tasks->fd(), TNET_READ, kTasksTag)) return makeError(error, "epoll_ctl");
+    if (const auto error = poller->add(tasks->fd(), TNET_READ, kTasksTag))
+        return makeError(error, "epoll_ctl");
     return std::unique_ptr<IOLoop>(new IOLoop(clock, std::move(*poller), std::move(tasks)));
 }
 
@@ -135,9 +136,7 @@ void IOLoop::runDeferred() {
     m_runningDeferred.clear();
 }
 
-bool IOLoop::hasLooseEnds() const {
-    return !m_deferred.empty() || !m_retiredHandlers.empty();
-}
+bool IOLoop::hasLooseEnds() const { return !m_deferred.empty() || !m_retiredHandlers.empty(); }
 
 // Destructors may call back into the loop and retire more, which the next round releases.
 void IOLoop::releaseRetired() {
@@ -170,7 +169,8 @@ std::error_code IOLoop::addHandler(int fd, uint32_t events, IOCallback_t callbac
 std::error_code IOLoop::updateHandler(int fd, uint32_t events) {
     assert(isInLoopThread() && "handlers belong to the loop's thread");
     const auto index = static_cast<size_t>(fd);
-    assert(index < m_slots.size() && m_slots[index].handler && "updateHandler of a descriptor without handler");
+    assert(index < m_slots.size() && m_slots[index].handler &&
+           "updateHandler of a descriptor without handler");
     return m_poller.modify(fd, events, makeTag(fd, m_slots[index].generation));
 }
 
@@ -212,9 +212,7 @@ bool IOLoop::cancel(TimerId timer) {
     return m_timers.cancel(timer);
 }
 
-bool IOLoop::isInLoopThread() const {
-    return !m_tasks->isBound() || m_tasks->isInLoopThread();
-}
+bool IOLoop::isInLoopThread() const { return !m_tasks->isBound() || m_tasks->isInLoopThread(); }
 
 void IOLoop::keepReplacement(const Connection* owner, ConnEventCallback_t callback) {
     for (Replacement& replacement : m_replacements) {
@@ -224,8 +222,9 @@ void IOLoop::keepReplacement(const Connection* owner, ConnEventCallback_t callba
 }
 
 ConnEventCallback_t IOLoop::takeReplacement(const Connection* owner) {
-    const auto found = std::find_if(m_replacements.begin(), m_replacements.end(),
-                                    [owner](const Replacement& replacement) { return replacement.owner == owner; });
+    const auto found =
+        std::find_if(m_replacements.begin(), m_replacements.end(),
+                     [owner](const Replacement& replacement) { return replacement.owner == owner; });
     assert(found != m_replacements.end());
     ConnEventCallback_t callback = std::move(found->callback);
     m_replacements.erase(found);

@@ -14,7 +14,8 @@ namespace {
 // hang-up that has to wait, behind input that is not read now, would be told in every round.
 uint32_t toEpoll(uint32_t events) {
     if (events == 0) return EPOLLET;
-    return ((events & TNET_READ) != 0 ? uint32_t{EPOLLIN} : 0) | ((events & TNET_WRITE) != 0 ? uint32_t{EPOLLOUT} : 0);
+    return ((events & TNET_READ) != 0 ? uint32_t{EPOLLIN} : 0) |
+           ((events & TNET_WRITE) != 0 ? uint32_t{EPOLLOUT} : 0);
 }
 
 uint32_t fromEpoll(uint32_t events) {

@@ -67,11 +67,11 @@ public:
 
 private:
     struct Segment {
-        size_t size = 0;             // bytes left
-        size_t offset = 0;           // where they begin in what is not null below
-        std::string owned{};         // } at most one of the three is set;
-        SharedBytesPtr_t shared{};   // } none: the bytes are the next ones
-        SharedFilePtr_t file{};      // } of m_copied
+        size_t size = 0;            // bytes left
+        size_t offset = 0;          // where they begin in what is not null below
+        std::string owned{};        // } at most one of the three is set;
+        SharedBytesPtr_t shared{};  // } none: the bytes are the next ones
+        SharedFilePtr_t file{};     // } of m_copied
 
         bool isCopied() const { return owned.empty() && !shared && !file; }
     };

@@ -43,7 +43,8 @@ std::error_code bindUnix(int fd, const Address& address) {
 }
 
 std::error_code listenUnix(int fd, const Address& address, const ListenOptions& options) {
-    if (options.reusePort || options.joinGroup) return std::make_error_code(std::errc::operation_not_supported);
+    if (options.reusePort || options.joinGroup)
+        return std::make_error_code(std::errc::operation_not_supported);
     if (const std::error_code error = bindUnix(fd, address)) return error;
     return ::listen(fd, options.backlog) == 0 ? std::error_code() : lastError();
 }
@@ -52,7 +53,8 @@ std::error_code listenInet(int fd, const Address& address, const ListenOptions& 
     // A restarted server must not wait for its old connections to leave TIME_WAIT.
     if (!setOption(fd, SOL_SOCKET, SO_REUSEADDR, true)) return lastError();
     if (!setNoDelay(fd, true)) return lastError();
-    if (address.family() == AF_INET6 && !setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, options.v6Only)) return lastError();
+    if (address.family() == AF_INET6 && !setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, options.v6Only))
+        return lastError();
     if (options.joinGroup && !setOption(fd, SOL_SOCKET, SO_REUSEPORT, true)) return lastError();
     if (::bind(fd, address.data(), address.size()) != 0) return lastError();
     if (::listen(fd, options.backlog) != 0) return lastError();

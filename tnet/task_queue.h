@@ -33,7 +33,9 @@ public:
     }
 
     // True on the thread that runs the loop. Any thread.
-    bool isInLoopThread() const { return m_thread.load(std::memory_order_relaxed) == std::this_thread::get_id(); }
+    bool isInLoopThread() const {
+        return m_thread.load(std::memory_order_relaxed) == std::this_thread::get_id();
+    }
     // Whether any thread runs it yet.
     bool isBound() const { return m_thread.load(std::memory_order_relaxed) != std::thread::id(); }
 

@@ -17,7 +17,9 @@ namespace {
 class CallbackService final : public TcpService {
 public:
     explicit CallbackService(ConnEventCallback_t callback) : m_callback(std::move(callback)) {}
-    void onConnection(const ConnectionPtr_t& connection) override { connection->setEventCallback(m_callback); }
+    void onConnection(const ConnectionPtr_t& connection) override {
+        connection->setEventCallback(m_callback);
+    }
 
 private:
     ConnEventCallback_t m_callback;
@@ -30,7 +32,8 @@ class TcpServer::Worker final : public ConnectionObserver {
 public:
     Worker(TcpServer& server, std::unique_ptr<IOLoop> own)
         : m_server(server), m_ownLoop(std::move(own)), m_loop(m_ownLoop.get()), m_tasks(m_loop->tasks()) {}
-    Worker(TcpServer& server, IOLoop* borrowed) : m_server(server), m_loop(borrowed), m_tasks(borrowed->tasks()) {}
+    Worker(TcpServer& server, IOLoop* borrowed)
+        : m_server(server), m_loop(borrowed), m_tasks(borrowed->tasks()) {}
 
     IOLoop* loop() const { return m_loop; }
     TaskQueue& tasks() const { return *m_tasks; }  // also when the loop is gone
@@ -50,11 +53,12 @@ public:
     Status serve() {
         m_service = m_server.m_serviceFactory(m_loop);
         for (Listener& listener : m_listeners) {
-            auto acceptor = Acceptor::create(
-                m_loop, std::move(listener.socket),
-                [this, transport = listener.transport](FileDescriptor socket, const sockaddr* peer, socklen_t size) {
-                    accepted(transport, std::move(socket), peer, size);
-                });
+            auto acceptor =
+                Acceptor::create(m_loop, std::move(listener.socket),
+                                 [this, transport = listener.transport](
+                                     FileDescriptor socket, const sockaddr* peer, socklen_t size) {
+                                     accepted(transport, std::move(socket), peer, size);
+                                 });
             if (!acceptor) return acceptor.error();
             m_acceptors.push_back(std::move(*acceptor));
         }
@@ -103,9 +107,10 @@ private:
         TransportFactory_t transport;
     };
 
-    void accepted(const TransportFactory_t& transport, FileDescriptor socket, const sockaddr* peer, socklen_t size) {
-        const auto connection =
-            std::make_shared<Connection>(m_loop, std::move(socket), transport(), Connection::Origin::Accepted);
+    void accepted(const TransportFactory_t& transport, FileDescriptor socket, const sockaddr* peer,
+                  socklen_t size) {
+        const auto connection = std::make_shared<Connection>(m_loop, std::move(socket), transport(),
+                                                             Connection::Origin::Accepted);
         connection->setPeer(PeerAddress(peer, size));
         connection->setMaxQueuedBytes(m_server.m_settings.maxQueuedBytes);
         connection->setObserver(this);
@@ -132,7 +137,8 @@ private:
     void closeAll() {
         m_acceptors.clear();
         if (m_checker) m_checker->forEach([](const ConnectionPtr_t& connection) { connection->close(); });
-        while (m_open > 0) m_loop->runOnce(Duration::zero());  // Conn_CloseEvents come from the top of the loop
+        while (m_open > 0)
+            m_loop->runOnce(Duration::zero());  // Conn_CloseEvents come from the top of the loop
         m_service.reset();
         m_checker.reset();
     }
@@ -151,12 +157,11 @@ private:
 
 TcpServer::TcpServer(const Settings& settings) : m_settings(settings) {}
 
-TcpServer::~TcpServer() {
-    stop();
-}
+TcpServer::~TcpServer() { stop(); }
 
 void TcpServer::setEventCallback(ConnEventCallback_t callback) {
-    setServiceFactory([callback = std::move(callback)](IOLoop*) { return std::make_unique<CallbackService>(callback); });
+    setServiceFactory(
+        [callback = std::move(callback)](IOLoop*) { return std::make_unique<CallbackService>(callback); });
 }
 
 void TcpServer::setServiceFactory(ServiceFactory_t factory) {
@@ -281,18 +286,14 @@ void TcpServer::connectionClosed() {
     signalIfAllClosed();
 }
 
-bool TcpServer::isFull() const {
-    return m_connections.load() >= m_settings.maxConnections;
-}
+bool TcpServer::isFull() const { return m_connections.load() >= m_settings.maxConnections; }
 
 void TcpServer::resumeAccepting() {
     if (!m_acceptingPaused.exchange(false)) return;
     forEachWorker([](Worker& worker) { worker.resumeAccepting(); });
 }
 
-bool TcpServer::isAllClosed() const {
-    return m_undrained.load() == 0 && m_connections.load() == 0;
-}
+bool TcpServer::isAllClosed() const { return m_undrained.load() == 0 && m_connections.load() == 0; }
 
 void TcpServer::signalIfAllClosed() {
     if (m_undrained.load() != 0 || m_connections.load() != 0) return;

@@ -109,7 +109,7 @@ private:
     std::vector<std::shared_ptr<Worker>> m_workers;
 
     std::atomic<size_t> m_connections{0};
-    std::atomic<size_t> m_undrained{0};           // workers that were told to drain and have not yet
+    std::atomic<size_t> m_undrained{0};          // workers that were told to drain and have not yet
     std::atomic<bool> m_acceptingPaused{false};  // some acceptor waits for room
     std::mutex m_mutex;
     std::condition_variable m_allClosed;  // with m_mutex: m_connections became zero

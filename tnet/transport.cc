@@ -10,17 +10,11 @@
 namespace tnet {
 namespace {
 
-IoResult failed(int error) {
-    return {IoStatus::Failed, 0, std::error_code(error, std::generic_category())};
-}
+IoResult failed(int error) { return {IoStatus::Failed, 0, std::error_code(error, std::generic_category())}; }
 
-IoResult ok(ssize_t bytes) {
-    return {IoStatus::Ok, static_cast<size_t>(bytes), {}};
-}
+IoResult ok(ssize_t bytes) { return {IoStatus::Ok, static_cast<size_t>(bytes), {}}; }
 
-bool wouldBlock(int error) {
-    return error == EAGAIN || error == EWOULDBLOCK;
-}
+bool wouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
 class PlainTransport final : public Transport {
 public:

@@ -31,8 +31,8 @@ enum ConnEvent : uint8_t {
     Conn_ConnectingEvent,     // connect returned EINPROGRESS                        context: none
     Conn_ReadEvent,           // bytes arrived      context: const StackBuffer*, valid during the call
     Conn_WriteCompleteEvent,  // everything sent so far has been handed to the kernel context: none
-    Conn_ErrorEvent,          // the connection failed; Conn_CloseEvent follows      context: const std::error_code*
-    Conn_CloseEvent,          // closed, by either side; always last, exactly once   context: none
+    Conn_ErrorEvent,  // the connection failed; Conn_CloseEvent follows      context: const std::error_code*
+    Conn_CloseEvent,  // closed, by either side; always last, exactly once   context: none
 };
 
 using ConnectionPtr_t = std::shared_ptr<Connection>;

@@ -25,26 +25,16 @@ void* operator new(size_t size, std::align_val_t alignment) {
     throw std::bad_alloc();
 }
 
-void operator delete(void* memory) noexcept {
-    g_free(memory);
-}
+void operator delete(void* memory) noexcept { g_free(memory); }
 
-void operator delete(void* memory, size_t) noexcept {
-    g_free(memory);
-}
+void operator delete(void* memory, size_t) noexcept { g_free(memory); }
 
-void operator delete(void* memory, std::align_val_t) noexcept {
-    g_free(memory);
-}
+void operator delete(void* memory, std::align_val_t) noexcept { g_free(memory); }
 
-void operator delete(void* memory, size_t, std::align_val_t) noexcept {
-    g_free(memory);
-}
+void operator delete(void* memory, size_t, std::align_val_t) noexcept { g_free(memory); }
 
 namespace tnet {
 
-size_t AllocationCounter::total() {
-    return g_allocations.load(std::memory_order_relaxed);
-}
+size_t AllocationCounter::total() { return g_allocations.load(std::memory_order_relaxed); }
 
 }  // namespace tnet

@@ -30,17 +30,19 @@ SharedFilePtr_t makeFile(std::string_view content) {
     return std::make_shared<const FileDescriptor>(std::move(file));
 }
 
-HttpResponse echo(const HttpRequest& request) {
-    return HttpResponse::text(std::string(request.body()));
-}
+HttpResponse echo(const HttpRequest& request) { return HttpResponse::text(std::string(request.body())); }
 
 class HttpConnectionTest : public HttpTest {
 protected:
     HttpConnectionTest() {
         router().get("/hi", [](const HttpRequest&) { return HttpResponse::text("hi"); });
-        router().get("/n/:n", [](const HttpRequest& request) { return HttpResponse::text(std::string(request.param("n"))); });
+        router().get("/n/:n", [](const HttpRequest& request) {
+            return HttpResponse::text(std::string(request.param("n")));
+        });
         router().any("/echo", echo);
-        router().get("/held", [this](const HttpRequest&, HttpResponder responder) { held.push_back(std::move(responder)); });
+        router().get("/held", [this](const HttpRequest&, HttpResponder responder) {
+            held.push_back(std::move(responder));
+        });
     }
 
     std::vector<HttpResponder> held{};
@@ -63,9 +65,11 @@ TEST_F(HttpConnectionTest, PersistsAsVersionAndConnectionSay) {
         {"GET /hi HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n", true, "keep-alive"},
         {"GET /hi HTTP/1.0\r\nConnection: Keep-Alive, close\r\n\r\n", false, "close"},
         {"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", true, ""},
-        {"POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi", false, "close"},
+        {"POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi", false,
+         "close"},
         {"POST /echo HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi", true, "keep-alive"},
-        {"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", true, ""},
+        {"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", true,
+         ""},
     };
     for (const Row& row : rows) {
         for (const size_t fragment : kFragments) {
@@ -160,7 +164,9 @@ TEST_F(HttpConnectionTest, AnswersKeepTheirOrderWhenResponsesAreOfEveryKind) {
     const SharedFilePtr_t file = makeFile(patternOf(90'000));
     router().get("/large", [&](const HttpRequest&) { return HttpResponse::text(large); });
     router().get("/shared", [&](const HttpRequest&) { return HttpResponse(200).setBody(shared); });
-    router().get("/file", [&](const HttpRequest&) { return HttpResponse(200).setBody(HttpResponse::FileBody{file, 10, 5000}); });
+    router().get("/file", [&](const HttpRequest&) {
+        return HttpResponse(200).setBody(HttpResponse::FileBody{file, 10, 5000});
+    });
     router().get("/stream", [&](const HttpRequest&, HttpResponder responder) {
         HttpBodyWriter writer = responder.stream(HttpResponse(200));
         writer.write("one ");
@@ -168,7 +174,8 @@ TEST_F(HttpConnectionTest, AnswersKeepTheirOrderWhenResponsesAreOfEveryKind) {
         writer.finish();
     });
     std::string requests;
-    for (const std::string_view path : {"/large", "/hi", "/file", "/shared", "/stream", "/file", "/hi", "/large"}) {
+    for (const std::string_view path :
+         {"/large", "/hi", "/file", "/shared", "/stream", "/file", "/hi", "/large"}) {
         requests += getRequest(path);
     }
     for (const size_t limit : {SIZE_MAX, size_t{1000}, size_t{7777}}) {
@@ -266,7 +273,8 @@ TEST_F(HttpConnectionTest, TrailersReachTheHandler) {
     });
     for (const size_t fragment : kFragments) {
         const Replies replies =
-            ask("POST /t HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-Sum: 7 \r\nB: c\r\n\r\n" +
+            ask("POST /t HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-Sum: 7 "
+                "\r\nB: c\r\n\r\n" +
                     getRequest("/hi"),
                 fragment);
         EXPECT_EQ(replies[0].body, "7/2");
@@ -275,7 +283,8 @@ TEST_F(HttpConnectionTest, TrailersReachTheHandler) {
 }
 
 TEST_F(HttpConnectionTest, ABodyOfOneRequestIsGoneInTheNext) {
-    const Replies replies = ask(postRequest("/echo", "secret") + getRequest("/echo") + postRequest("/echo", "x"));
+    const Replies replies =
+        ask(postRequest("/echo", "secret") + getRequest("/echo") + postRequest("/echo", "x"));
     EXPECT_EQ(replies[0].body, "secret");
     EXPECT_EQ(replies[1].body, "");
     EXPECT_EQ(replies[2].body, "x");
@@ -294,8 +303,9 @@ TEST_F(HttpConnectionTest, BodiesBeyondTheLimitAre413) {
         size_t size;
         int status;
     };
-    constexpr Row kRows[] = {{"/echo", 1000, 200}, {"/echo", 1001, 413},  {"/large", 2000, 200}, {"/large", 2001, 413},
-                             {"/small", 10, 200},  {"/small", 11, 413},   {"/none", 1000, 404},  {"/none", 1001, 413}};
+    constexpr Row kRows[] = {{"/echo", 1000, 200},  {"/echo", 1001, 413}, {"/large", 2000, 200},
+                             {"/large", 2001, 413}, {"/small", 10, 200},  {"/small", 11, 413},
+                             {"/none", 1000, 404},  {"/none", 1001, 413}};
     for (const Row& row : kRows) {
         SCOPED_TRACE(std::string(row.path) + " " + std::to_string(row.size));
         const std::string body(row.size, 'b');
@@ -345,8 +355,9 @@ TEST_F(HttpConnectionTest, ContinueIsSentBeforeTheBodyIsAwaited) {
 }
 
 TEST_F(HttpConnectionTest, ContinueIsOncePerRequestAndNotSaidToOthers) {
-    const Replies replies = ask(postRequest("/echo", "a", "Expect: 100-continue\r\n") + postRequest("/echo", "b") +
-                                postRequest("/echo", "c", "Expect: 100-Continue\r\n"));
+    const Replies replies =
+        ask(postRequest("/echo", "a", "Expect: 100-continue\r\n") + postRequest("/echo", "b") +
+            postRequest("/echo", "c", "Expect: 100-Continue\r\n"));
     EXPECT_EQ(replies.statuses(), (std::vector<int>{100, 200, 200, 100, 200}));
     EXPECT_EQ(replies[1].body + replies[2].body + replies[4].body, "abc");
 }
@@ -416,7 +427,8 @@ TEST_F(HttpConnectionTest, StatusesThatAreNoFinalOnesAre500) {
         return HttpResponse::text("a body", std::stoi(std::string(request.param("status"))));
     });
     router().get("/stream/:status", [](const HttpRequest& request, HttpResponder responder) {
-        HttpBodyWriter writer = responder.stream(HttpResponse(std::stoi(std::string(request.param("status")))));
+        HttpBodyWriter writer =
+            responder.stream(HttpResponse(std::stoi(std::string(request.param("status")))));
         writer.write("piece");
         writer.finish();
     });
@@ -434,7 +446,9 @@ TEST_F(HttpConnectionTest, StatusesThatAreNoFinalOnesAre500) {
 TEST_F(HttpConnectionTest, HeadHasTheHeadOfGetForEveryKindOfBody) {
     const SharedFilePtr_t file = makeFile(patternOf(9000));
     router().get("/large", [](const HttpRequest&) { return HttpResponse::text(patternOf(9000)); });
-    router().get("/file", [&](const HttpRequest&) { return HttpResponse(200).setBody(HttpResponse::FileBody{file, 0, 9000}); });
+    router().get("/file", [&](const HttpRequest&) {
+        return HttpResponse(200).setBody(HttpResponse::FileBody{file, 0, 9000});
+    });
     router().get("/stream", [](const HttpRequest&, HttpResponder responder) {
         HttpBodyWriter writer = responder.stream(HttpResponse(200));
         writer.write("piece");
@@ -446,7 +460,8 @@ TEST_F(HttpConnectionTest, HeadHasTheHeadOfGetForEveryKindOfBody) {
         writer.finish();
     });
     for (const std::string path : {"/hi", "/large", "/file", "/stream", "/counted", "/none"}) {
-        const Replies replies = ask(headRequest(path) + getRequest(path) + headRequest(path), ScriptedPeer::kWhole, {0, 2});
+        const Replies replies =
+            ask(headRequest(path) + getRequest(path) + headRequest(path), ScriptedPeer::kWhole, {0, 2});
         ASSERT_EQ(replies.size(), 3U);
         EXPECT_EQ(replies[0].head, replies[1].head) << path;
         EXPECT_EQ(replies[2].head, replies[1].head) << path;
@@ -505,7 +520,9 @@ TEST_F(HttpConnectionTest, AnAnswerLargerThanTheQueueMayBeIsSentAllTheSame) {
     const auto shared = std::make_shared<const std::string>(patternOf(500'000));
     const SharedFilePtr_t file = makeFile(patternOf(600'000));
     router().get("/shared", [&](const HttpRequest&) { return HttpResponse(200).setBody(shared); });
-    router().get("/file", [&](const HttpRequest&) { return HttpResponse(200).setBody(HttpResponse::FileBody{file, 0, 600'000}); });
+    router().get("/file", [&](const HttpRequest&) {
+        return HttpResponse(200).setBody(HttpResponse::FileBody{file, 0, 600'000});
+    });
     for (const std::string path : {"/file", "/shared"}) {
         const auto peer = connect();
         peer->connection()->setMaxQueuedBytes(100'000);
@@ -517,7 +534,9 @@ TEST_F(HttpConnectionTest, AnAnswerLargerThanTheQueueMayBeIsSentAllTheSame) {
 
 TEST_F(HttpConnectionTest, AFileThatIsShorterThanPromisedBreaksOff) {
     const SharedFilePtr_t file = makeFile("short");
-    router().get("/file", [&](const HttpRequest&) { return HttpResponse(200).setBody(HttpResponse::FileBody{file, 0, 100}); });
+    router().get("/file", [&](const HttpRequest&) {
+        return HttpResponse(200).setBody(HttpResponse::FileBody{file, 0, 100});
+    });
     const auto peer = connect();
     peer->feed(getRequest("/file"));
     const Replies replies = parseReplies(peer->collectUntilClosed());
@@ -529,7 +548,8 @@ TEST_F(HttpConnectionTest, AFileThatIsShorterThanPromisedBreaksOff) {
 TEST_F(HttpConnectionTest, AHandlerThatThrowsIs500AndTheServerLives) {
     router().get("/std", [](const HttpRequest&) -> HttpResponse { throw std::runtime_error("a message"); });
     router().get("/other", [](const HttpRequest&) -> HttpResponse { throw 7; });
-    router().get("/async", [](const HttpRequest&, HttpResponder) { throw std::runtime_error("async message"); });
+    router().get("/async",
+                 [](const HttpRequest&, HttpResponder) { throw std::runtime_error("async message"); });
     router().get("/answered", [](const HttpRequest&, HttpResponder responder) {
         responder.respond(HttpResponse::text("answered"));
         throw std::runtime_error("too late");
@@ -541,8 +561,9 @@ TEST_F(HttpConnectionTest, AHandlerThatThrowsIs500AndTheServerLives) {
         held.push_back(std::move(responder));
         throw std::runtime_error("but kept");
     });
-    const Replies replies = ask(getRequest("/std") + getRequest("/hi") + getRequest("/other") + getRequest("/async") +
-                                getRequest("/answered") + getRequest("/field/a%0d%0ab") + getRequest("/hi"));
+    const Replies replies =
+        ask(getRequest("/std") + getRequest("/hi") + getRequest("/other") + getRequest("/async") +
+            getRequest("/answered") + getRequest("/field/a%0d%0ab") + getRequest("/hi"));
     EXPECT_EQ(replies.statuses(), (std::vector<int>{500, 200, 500, 500, 200, 500, 200}));
     EXPECT_EQ(replies[0].body, "500 Internal Server Error\n");  // and nothing of the message
     EXPECT_TRUE(log().contains("GET /std threw: a message"));
@@ -575,9 +596,9 @@ TEST_F(HttpConnectionTest, TheAccessLogHasWhatWasAnswered) {
         int status;
         uint64_t bytes;
     };
-    constexpr Row kRows[] = {{HttpMethod::Get, "/hi?q=1", 200, 2},     {HttpMethod::Head, "/large", 200, 0},
-                             {HttpMethod::Get, "/large", 200, 9000},   {HttpMethod::Get, "/stream", 202, 8},
-                             {HttpMethod::Get, "/none", 404, 14},      {HttpMethod::Post, "/echo", 200, 3}};
+    constexpr Row kRows[] = {{HttpMethod::Get, "/hi?q=1", 200, 2},   {HttpMethod::Head, "/large", 200, 0},
+                             {HttpMethod::Get, "/large", 200, 9000}, {HttpMethod::Get, "/stream", 202, 8},
+                             {HttpMethod::Get, "/none", 404, 14},    {HttpMethod::Post, "/echo", 200, 3}};
     ASSERT_EQ(accesses().size(), std::size(kRows));
     for (size_t i = 0; i < std::size(kRows); ++i) {
         EXPECT_EQ(accesses()[i].method, kRows[i].method);

@@ -28,10 +28,16 @@ protected:
         limits().bodyBytesPerSecond = 100;
         limits().bodyGrace = seconds(5);
         router().get("/hi", [](const HttpRequest&) { return HttpResponse::text("hi"); });
-        router().post("/echo", [](const HttpRequest& request) { return HttpResponse::text(std::string(request.body())); });
-        router().get("/held", [this](const HttpRequest&, HttpResponder responder) { held.push_back(std::move(responder)); });
-        router().post("/wait", [this](const HttpRequest&, HttpResponder responder) { held.push_back(std::move(responder)); },
-                      HttpRouteOptions{std::nullopt, true});
+        router().post("/echo", [](const HttpRequest& request) {
+            return HttpResponse::text(std::string(request.body()));
+        });
+        router().get("/held", [this](const HttpRequest&, HttpResponder responder) {
+            held.push_back(std::move(responder));
+        });
+        router().post(
+            "/wait",
+            [this](const HttpRequest&, HttpResponder responder) { held.push_back(std::move(responder)); },
+            HttpRouteOptions{std::nullopt, true});
         router().get("/stream", [this](const HttpRequest&, HttpResponder responder) {
             writer = responder.stream(HttpResponse(200));
         });
@@ -48,10 +54,10 @@ protected:
 
 TEST_F(HttpDeadlineTest, AHeadThatComesTooSlowlyIs408) {
     const auto peer = connect();
-    peer->feed("GET /hi HT").settle();
+    peer->feed("GET /hi").settle();
     for (int i = 0; i < 9; ++i) {
         advance(seconds(1));
-        peer->feed("T").settle();  // activity does not help: the deadline is for the whole head
+        peer->feed("i").settle();  // activity does not help: the deadline is for the whole head
     }
     EXPECT_EQ(peer->collect(), "");
     advance(milliseconds(999));
@@ -198,11 +204,14 @@ TEST_F(HttpDeadlineTest, ABodyThatIsWantedAgainHasItsGraceAndNoMore) {
 }
 
 TEST_F(HttpDeadlineTest, ASlowBodyUnderAStreamedAnswerBreaksItOff) {
-    router().post("/both", [this](const HttpRequest&, HttpResponder responder) {
-        responder.readBody([](std::string_view, bool) {});
-        writer = responder.stream(HttpResponse(200));
-        writer.write("begun");
-    }, HttpRouteOptions{std::nullopt, true});
+    router().post(
+        "/both",
+        [this](const HttpRequest&, HttpResponder responder) {
+            responder.readBody([](std::string_view, bool) {});
+            writer = responder.stream(HttpResponse(200));
+            writer.write("begun");
+        },
+        HttpRouteOptions{std::nullopt, true});
     const auto peer = connect();
     peer->feed(postHead("/both", 1000)).settle();
     advance(seconds(6));
@@ -263,16 +272,15 @@ TEST_F(HttpDeadlineTest, AStreamThatHasBegunHasNoHandlerDeadline) {
 }
 
 TEST_F(HttpDeadlineTest, AHandlerThatReadsSlowlyArrivingBodiesIsNotTooSlow) {
-    limits().bodyBytesPerSecond = 1;
+    limits().bodyBytesPerSecond = 0;
     const auto peer = connect();
     peer->feed(postHead("/wait", 10)).settle();
     bool done = false;
     held[0].readBody([&done](std::string_view, bool last) { done = last; });
     for (int i = 0; i < 10; ++i) {
-        peer->feed("b").settle();
-        if (i < 9) advance(seconds(5));
+        advance(seconds(15));
         EXPECT_TRUE(held[0].isOpen()) << i;
-        peer->feed("").settle();
+        peer->feed("b").settle();
     }
     EXPECT_TRUE(done);
     held[0].respond(HttpResponse::text("done"));
@@ -429,7 +437,8 @@ TEST_F(HttpDeadlineTest, APeerThatFloodsAndTakesNothingIsClosed) {
 // --- Switched off ---
 
 TEST_F(HttpDeadlineTest, ZeroSwitchesEachOff) {
-    limits().headerTimeout = limits().idleTimeout = limits().handlerTimeout = limits().sendTimeout = milliseconds::zero();
+    limits().headerTimeout = limits().idleTimeout = limits().handlerTimeout = limits().sendTimeout =
+        milliseconds::zero();
     limits().bodyBytesPerSecond = 0;
     const auto idle = connect();
     const auto head = connect();

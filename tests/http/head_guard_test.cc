@@ -13,9 +13,7 @@ namespace {
 constexpr size_t kWhole = SIZE_MAX;
 constexpr size_t kFragments[] = {kWhole, 1, 2, 3, 4, 5, 6, 7, 8, 16, 31};
 
-std::string byte(int value) {
-    return std::string(1, static_cast<char>(value));
-}
+std::string byte(int value) { return std::string(1, static_cast<char>(value)); }
 
 std::string repeated(size_t count, const std::string& text) {
     std::string all;
@@ -42,7 +40,8 @@ struct HeadOutcome {
 };
 
 std::ostream& operator<<(std::ostream& out, const HeadOutcome& outcome) {
-    return out << "status " << outcome.status << ", complete " << outcome.complete << ", bytes " << outcome.headBytes;
+    return out << "status " << outcome.status << ", complete " << outcome.complete << ", bytes "
+               << outcome.headBytes;
 }
 
 // `nextSize`: how many bytes the guard is shown at a time.
@@ -161,7 +160,8 @@ TEST(HeadGuardTest, TheVerdictIsTheSameAtEveryCut) {
         SCOPED_TRACE(::testing::PrintToString(row.bytes));
         const size_t bytes = row.status == 0 ? row.bytes.size() : 0;
         for (const size_t fragment : kFragments) {
-            EXPECT_EQ(checkHead(row.bytes, fragment), (HeadOutcome{row.status, row.complete, bytes})) << fragment;
+            EXPECT_EQ(checkHead(row.bytes, fragment), (HeadOutcome{row.status, row.complete, bytes}))
+                << fragment;
         }
     }
 }
@@ -181,7 +181,8 @@ TEST(HeadGuardTest, TheVerdictIsTheSameAtRandomCuts) {
 
 TEST(HeadGuardTest, TakesTheHeadAndNothingBehindIt) {
     const std::string head = "POST / HTTP/1.1\r\nHost: a\r\n\r\n";
-    for (const std::string& behind : {std::string("body"), byte(0), std::string("\r\n"), std::string("\nx"), head}) {
+    for (const std::string& behind :
+         {std::string("body"), byte(0), std::string("\r\n"), std::string("\nx"), head}) {
         for (const size_t fragment : kFragments) {
             EXPECT_EQ(checkHead(head + behind, fragment), (HeadOutcome{0, true, head.size()})) << fragment;
         }
@@ -204,7 +205,8 @@ TEST(HeadGuardTest, ResetForgetsEverything) {
         guard.reset();
         checkHead(guard, row.bytes, [] { return size_t{5}; });
         guard.reset();
-        const HeadOutcome outcome = checkHead(guard, "\r\nGET / HTTP/1.1\r\nA: b\r\n\r\n", [] { return size_t{5}; });
+        const HeadOutcome outcome =
+            checkHead(guard, "\r\nGET / HTTP/1.1\r\nA: b\r\n\r\n", [] { return size_t{5}; });
         EXPECT_EQ(outcome, (HeadOutcome{0, true, 26})) << ::testing::PrintToString(row.bytes);
     }
 }
@@ -314,8 +316,8 @@ TEST(ChunkGuardTest, TheVerdictIsTheSameAtEveryCut) {
 TEST(ChunkGuardTest, ResetForgetsEverything) {
     const HttpLimits limits = smallChunkLimits();
     ChunkGuard guard(limits);
-    for (const std::string& before : {std::string("0\r\n\r\n"), std::string("5;a=b678"), std::string("0\r\nA: b"),
-                                      std::string("x")}) {
+    for (const std::string& before :
+         {std::string("0\r\n\r\n"), std::string("5;a=b678"), std::string("0\r\nA: b"), std::string("x")}) {
         int status = 0;
         guard.check(before, status);
         guard.reset();

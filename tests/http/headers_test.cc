@@ -113,9 +113,10 @@ TEST(HttpHeadersTest, AValueMayBeOneOfItsOwn) {
 // --- What may not get in ---
 
 TEST(HttpHeadersTest, NamesAreTokens) {
-    const std::string_view names[] = {"", " ", "a b", "a:", ":", "a\r", "a\n", "a\r\nb", "a\0b"sv, "\0"sv,
-                                      "a\t", "\x7F", "\xC3\xA4", "(a)", "a/b", "a,b", "a;b", "\"a\"", "a@b",
-                                      "a[b]", "{a}", "a?b", "a=b", "a\\b", "<a>"};
+    const std::string_view names[] = {"",       " ",      "a b",  "a:",    ":",    "a\r",      "a\n",
+                                      "a\r\nb", "a\0b"sv, "\0"sv, "a\t",   "\x7F", "\xC3\xA4", "(a)",
+                                      "a/b",    "a,b",    "a;b",  "\"a\"", "a@b",  "a[b]",     "{a}",
+                                      "a?b",    "a=b",    "a\\b", "<a>"};
     for (const std::string_view name : names) {
         HttpHeaders headers = make({{"X", "1"}});
         EXPECT_THROW(headers.add(name, "v"), std::invalid_argument) << name;
@@ -125,8 +126,19 @@ TEST(HttpHeadersTest, NamesAreTokens) {
 }
 
 TEST(HttpHeadersTest, ValuesCannotSplitAResponse) {
-    const std::string_view values[] = {"\r", "\n", "\r\n", "a\r\nSet-Cookie: evil=1", "a\r\n\r\n<html>",
-                                       "a\rb", "a\nb", "\0"sv, "a\0b"sv, "\x01", "a\x0B", "\x1B[31m", "a\x7F"};
+    const std::string_view values[] = {"\r",
+                                       "\n",
+                                       "\r\n",
+                                       "a\r\nSet-Cookie: evil=1",
+                                       "a\r\n\r\n<html>",
+                                       "a\rb",
+                                       "a\nb",
+                                       "\0"sv,
+                                       "a\0b"sv,
+                                       "\x01",
+                                       "a\x0B",
+                                       "\x1B[31m",
+                                       "a\x7F"};
     for (const std::string_view value : values) {
         HttpHeaders headers = make({{"X", "1"}});
         EXPECT_THROW(headers.add("A", value), std::invalid_argument) << value;
@@ -145,8 +157,18 @@ TEST(HttpHeadersTest, ASetThatThrowsChangesNothing) {
     EXPECT_EQ(wireOf(headers), "A: 1\r\nB: 2\r\n");
 }
 
+TEST(HttpHeadersTest, ValuesMayBeEmptyViewsOfNothing) {
+    HttpHeaders headers;
+    headers.add("A", std::string_view{});
+    headers.set("B", std::string_view{});
+    headers.set("A", headers.get("C"));
+    EXPECT_EQ(wireOf(headers), "B: \r\nA: \r\n");
+    EXPECT_THROW(headers.add(std::string_view{}, "x"), std::invalid_argument);
+}
+
 TEST(HttpHeadersTest, ValuesMayHaveAnythingElse) {
-    for (const std::string_view value : {"", " ", "\t", " a ", "caf\xC3\xA9", "\x80\xFF", "a: b; \"c\", (d)"}) {
+    for (const std::string_view value :
+         {"", " ", "\t", " a ", "caf\xC3\xA9", "\x80\xFF", "a: b; \"c\", (d)"}) {
         const HttpHeaders headers = make({{"A", value}});
         EXPECT_EQ(headers.get("A"), value);
     }

@@ -8,27 +8,17 @@ namespace {
 
 constexpr size_t kBodyLimit = 65536;
 
-std::string host() {
-    return "Host: example.com\r\n";
-}
+std::string host() { return "Host: example.com\r\n"; }
 
-std::string getRoot() {
-    return "GET / HTTP/1.1\r\n";
-}
+std::string getRoot() { return "GET / HTTP/1.1\r\n"; }
 
-std::string postEcho() {
-    return "POST /echo HTTP/1.1\r\n";
-}
+std::string postEcho() { return "POST /echo HTTP/1.1\r\n"; }
 
 // What an attacker hides behind a defect; also an honest second request. 47 bytes.
-std::string next() {
-    return "GET /hello/next HTTP/1.1\r\nHost: example.com\r\n\r\n";
-}
+std::string next() { return "GET /hello/next HTTP/1.1\r\nHost: example.com\r\n\r\n"; }
 
 // A byte that would be unreadable, or run into the hex digits after it, as an escape.
-std::string byte(int value) {
-    return std::string(1, static_cast<char>(value));
-}
+std::string byte(int value) { return std::string(1, static_cast<char>(value)); }
 
 std::string repeated(size_t count, const std::string& text) {
     std::string all;
@@ -37,30 +27,18 @@ std::string repeated(size_t count, const std::string& text) {
 }
 
 // A request that is in order but for its first line.
-std::string withLine(const std::string& line) {
-    return line + "\r\n" + host() + "\r\n";
-}
+std::string withLine(const std::string& line) { return line + "\r\n" + host() + "\r\n"; }
 
-std::string withTarget(const std::string& target) {
-    return withLine("GET " + target + " HTTP/1.1");
-}
+std::string withTarget(const std::string& target) { return withLine("GET " + target + " HTTP/1.1"); }
 
-std::string withVersion(const std::string& version) {
-    return withLine("GET / " + version);
-}
+std::string withVersion(const std::string& version) { return withLine("GET / " + version); }
 
-std::string withConnect(const std::string& target) {
-    return withLine("CONNECT " + target + " HTTP/1.1");
-}
+std::string withConnect(const std::string& target) { return withLine("CONNECT " + target + " HTTP/1.1"); }
 
 // A GET that is in order but for `lines`, whole header lines with their line ends.
-std::string withHeaders(const std::string& lines) {
-    return getRoot() + host() + lines + "\r\n";
-}
+std::string withHeaders(const std::string& lines) { return getRoot() + host() + lines + "\r\n"; }
 
-std::string withHost(const std::string& value) {
-    return getRoot() + "Host: " + value + "\r\n\r\n";
-}
+std::string withHost(const std::string& value) { return getRoot() + "Host: " + value + "\r\n\r\n"; }
 
 // A POST to /echo whose framing is the matter; another request follows.
 std::string withFraming(const std::string& lines, const std::string& body) {
@@ -117,25 +95,28 @@ private:
 // --- To be refused ---
 
 void addBeforeRequestLine(Table& table) {
-    const std::string emptyLines = "RFC 9112 §2.2: one empty line before the request line is forgiven, no more";
+    const std::string emptyLines =
+        "RFC 9112 §2.2: one empty line before the request line is forgiven, no more";
     table.bad("start-two-empty-lines", "\r\n\r\n" + getRoot() + host() + "\r\n", emptyLines);
     table.bad("start-many-empty-lines", repeated(100, "\r\n") + getRoot() + host() + "\r\n", emptyLines);
-    table.answeredThenClosed({200, 400}, "start-two-empty-lines-between-requests", next() + "\r\n\r\n" + next(),
-                             emptyLines);
+    table.answeredThenClosed({200, 400}, "start-two-empty-lines-between-requests",
+                             next() + "\r\n\r\n" + next(), emptyLines);
     table.bad("start-bare-lf", "\n" + getRoot() + host() + "\r\n",
               "RFC 9112 §2.2: what is forgiven is an empty line, CRLF; a bare LF is none here");
     table.bad("start-bare-cr", "\r" + getRoot() + host() + "\r\n",
               "RFC 9112 §2.2: a bare CR makes the element invalid");
     table.bad("start-cr-cr-lf", "\r\r\n" + getRoot() + host() + "\r\n",
               "RFC 9112 §2.2: a bare CR makes the element invalid");
-    table.bad("start-space", " " + getRoot() + host() + "\r\n", "RFC 9112 §3: a request line begins with a method");
-    table.bad("start-tab", "\t" + getRoot() + host() + "\r\n", "RFC 9112 §3: a request line begins with a method");
+    table.bad("start-space", " " + getRoot() + host() + "\r\n",
+              "RFC 9112 §3: a request line begins with a method");
+    table.bad("start-tab", "\t" + getRoot() + host() + "\r\n",
+              "RFC 9112 §3: a request line begins with a method");
     table.bad("start-nul", byte(0) + getRoot() + host() + "\r\n", "RFC 9110 §9.1: a method is a token");
     table.bad("start-byte-order-mark", "\xEF\xBB\xBF" + getRoot() + host() + "\r\n",
               "RFC 9110 §9.1: a method is a token");
     table.bad("start-tls-client-hello",
-              byte(0x16) + byte(0x03) + byte(0x01) + byte(0x00) + byte(0xA5) + byte(0x01) + byte(0x00) + byte(0x00) +
-                  byte(0xA1) + byte(0x03) + byte(0x03) + std::string(32, '\x5A') + byte(0x20),
+              byte(0x16) + byte(0x03) + byte(0x01) + byte(0x00) + byte(0xA5) + byte(0x01) + byte(0x00) +
+                  byte(0x00) + byte(0xA1) + byte(0x03) + byte(0x03) + std::string(32, '\x5A') + byte(0x20),
               "RFC 9112 §2.2: octets that are no HTTP message");
     table.bad("start-response", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
               "RFC 9112 §2.1: a server expects requests; '/' is in no method");
@@ -191,28 +172,33 @@ void addRequestLine(Table& table) {
     table.bad("line-empty-target", withLine("GET  HTTP/1.1"), "RFC 9112 §3.2: a target is never empty");
     table.bad("line-no-version", withLine("GET /"),
               "RFC 9112 §3: a request line without a version is HTTP/0.9, which is not spoken here");
-    table.bad("line-no-version-trailing-space", withLine("GET / "), "RFC 9112 §3: a request line has three parts");
+    table.bad("line-no-version-trailing-space", withLine("GET / "),
+              "RFC 9112 §3: a request line has three parts");
     table.bad("line-http09-simple-request", "GET /\r\n",
               "RFC 9112 §3: a request line without a version is HTTP/0.9, which is not spoken here");
     table.bad("line-http09-bare-lf", "GET /\n" + host() + "\r\n",
-              "RFC 9112 §2.2, §3: neither version nor CRLF; llhttp reads headers and a body after it (its issue 877)");
+              "RFC 9112 §2.2, §3: neither version nor CRLF; llhttp reads headers and a body after it (its "
+              "issue 877)");
 
-    table.bad(
-        "line-ends-in-bare-lf", "GET / HTTP/1.1\n" + host() + "\r\n",
-        "RFC 9112 §2.2: lines end in CRLF; a bare LF is refused, as the next reader may not see a line end there");
+    table.bad("line-ends-in-bare-lf", "GET / HTTP/1.1\n" + host() + "\r\n",
+              "RFC 9112 §2.2: lines end in CRLF; a bare LF is refused, as the next reader may not see a line "
+              "end there");
     table.bad("line-ends-in-bare-cr", "GET / HTTP/1.1\r" + host() + "\r\n",
               "RFC 9112 §2.2: a bare CR makes the element invalid");
     table.bad("line-ends-in-cr-cr-lf", "GET / HTTP/1.1\r\r\n" + host() + "\r\n",
               "RFC 9112 §2.2: a bare CR makes the element invalid");
-    table.bad("line-all-bare-lf", "GET / HTTP/1.1\nHost: example.com\n\n", "RFC 9112 §2.2: lines end in CRLF");
-    table.bad("line-cr-in-target", withLine("GET /\rX HTTP/1.1"), "RFC 9112 §2.2: a bare CR makes the element invalid");
-    table.bad("line-lf-in-target", "GET /\nX HTTP/1.1\r\n" + host() + "\r\n", "RFC 9112 §2.2: lines end in CRLF");
+    table.bad("line-all-bare-lf", "GET / HTTP/1.1\nHost: example.com\n\n",
+              "RFC 9112 §2.2: lines end in CRLF");
+    table.bad("line-cr-in-target", withLine("GET /\rX HTTP/1.1"),
+              "RFC 9112 §2.2: a bare CR makes the element invalid");
+    table.bad("line-lf-in-target", "GET /\nX HTTP/1.1\r\n" + host() + "\r\n",
+              "RFC 9112 §2.2: lines end in CRLF");
 
     const std::string tooLong = "RFC 9112 §3: a longer request line than the limit is 414";
     table.refused(414, "line-too-long", withTarget("/" + std::string(2200, 'a')), tooLong);
     table.refused(414, "line-too-long-query", withTarget("/?" + std::string(4000, 'q')), tooLong);
-    table.refused(414, "line-too-long-absolute-form", withTarget("http://example.com/" + std::string(2200, 'a')),
-                  tooLong);
+    table.refused(414, "line-too-long-absolute-form",
+                  withTarget("http://example.com/" + std::string(2200, 'a')), tooLong);
     table.refused(414, "line-never-ends", "GET /" + std::string(20000, 'a'), tooLong);
 }
 
@@ -250,7 +236,8 @@ void addTarget(Table& table) {
     table.bad("target-one-slash-after-scheme", withTarget("http:/example.com/"), form);
     table.bad("target-asterisk-and-more", withLine("OPTIONS *x HTTP/1.1"), form);
     table.bad("target-asterisk-path", withTarget("*/hello"), form);
-    table.bad("target-asterisk-for-get", withTarget("*"), "RFC 9112 §3.2.4: asterisk-form is for OPTIONS alone");
+    table.bad("target-asterisk-for-get", withTarget("*"),
+              "RFC 9112 §3.2.4: asterisk-form is for OPTIONS alone");
     table.bad("target-asterisk-for-post", withLine("POST * HTTP/1.1"),
               "RFC 9112 §3.2.4: asterisk-form is for OPTIONS alone");
     table.bad("target-authority-for-get", withTarget("example.com:80"),
@@ -279,7 +266,8 @@ void addTarget(Table& table) {
     table.bad("target-escaped-nul", withTarget("/hello/a%00b"),
               "RFC 3986 §7.3: %00 cuts the name short for whoever hands it to C");
 
-    const std::string dots = "RFC 3986 §5.2.4: a client removes dot segments; who sends them wants out of a directory";
+    const std::string dots =
+        "RFC 3986 §5.2.4: a client removes dot segments; who sends them wants out of a directory";
     table.bad("target-dot-dot", withTarget("/../"), dots);
     table.bad("target-dot-dot-first", withTarget("/../hello/x"), dots);
     table.bad("target-dot-dot-last", withTarget("/hello/.."), dots);
@@ -296,14 +284,17 @@ void addTarget(Table& table) {
 }
 
 void addAuthority(Table& table) {
-    const std::string userinfo = "RFC 9110 §4.2.4: userinfo in an http URI from elsewhere is treated as an error";
+    const std::string userinfo =
+        "RFC 9110 §4.2.4: userinfo in an http URI from elsewhere is treated as an error";
     table.bad("absolute-userinfo", withTarget("http://user@example.com/"), userinfo);
     table.bad("absolute-userinfo-with-password", withTarget("http://user:secret@example.com/"), userinfo);
     table.bad("absolute-empty-userinfo", withTarget("http://@example.com/"), userinfo);
-    table.bad("absolute-ftp", withTarget("ftp://example.com/"), "RFC 9110 §4.2: not a scheme that is served here");
+    table.bad("absolute-ftp", withTarget("ftp://example.com/"),
+              "RFC 9110 §4.2: not a scheme that is served here");
     table.bad("absolute-scheme-of-one-letter", withTarget("x://example.com/"),
               "RFC 9110 §4.2: not a scheme that is served here");
-    table.bad("absolute-no-host", withTarget("http:///"), "RFC 9110 §4.2.1: an http URI with an empty host is invalid");
+    table.bad("absolute-no-host", withTarget("http:///"),
+              "RFC 9110 §4.2.1: an http URI with an empty host is invalid");
     table.bad("absolute-port-without-host", withTarget("http://:80/"),
               "RFC 9110 §4.2.1: an http URI with an empty host is invalid");
     table.bad("absolute-port-not-a-number", withTarget("http://example.com:http/"),
@@ -345,7 +336,8 @@ void addHost(Table& table) {
     table.bad("host-twice-in-http10", "GET / HTTP/1.0\r\n" + host() + host() + "\r\n", twice);
 
     const std::string empty =
-        "RFC 9112 §3.3: an http target needs an authority; without a configured default the server can reject";
+        "RFC 9112 §3.3: an http target needs an authority; without a configured default the server can "
+        "reject";
     table.bad("host-empty", getRoot() + "Host:\r\n\r\n", empty);
     table.bad("host-blank", withHost(" \t "), empty);
 
@@ -353,9 +345,9 @@ void addHost(Table& table) {
     table.bad("host-space-inside", withHost("exa mple.com"), value);
     table.bad("host-tab-inside", withHost("example.com\tb.example"), value);
     table.bad("host-list", withHost("a.example, b.example"), value);
-    table.bad(
-        "host-comma", withHost("a.example,b.example"),
-        "RFC 9110 §5.3: looks like two Host lines that someone joined; a sub-delim of reg-name, refused nevertheless");
+    table.bad("host-comma", withHost("a.example,b.example"),
+              "RFC 9110 §5.3: looks like two Host lines that someone joined; a sub-delim of reg-name, "
+              "refused nevertheless");
     table.bad("host-slash", withHost("example.com/x"), value);
     table.bad("host-url", withHost("http://example.com"), value);
     table.bad("host-backslash", withHost("example.com\\x"), value);
@@ -396,7 +388,8 @@ void addHeaderLines(Table& table) {
     table.bad("header-cr-before-line", withHeaders("\rX-A: b\r\n"),
               "CVE-2025-23167: llhttp not built strict takes CR and any byte for the end of the head");
     table.bad("header-lf-before-line", withHeaders("\nX-A: b\r\n"), end);
-    table.bad("head-ends-in-bare-lf", getRoot() + host() + "\n", end + "; llhttp, strict too, ends the head here");
+    table.bad("head-ends-in-bare-lf", getRoot() + host() + "\n",
+              end + "; llhttp, strict too, ends the head here");
     table.bad("head-ends-in-bare-lf-then-request", getRoot() + host() + "\n" + next(),
               end + "; llhttp, strict too, ends the head here");
     table.bad("head-ends-in-cr-and-letter", getRoot() + host() + "\rX" + next(),
@@ -437,7 +430,8 @@ void addHeaderLines(Table& table) {
               name + ", of at least one byte; llhttp takes it (its issue 257)");
     table.bad("header-only-colon", withHeaders(":\r\n"),
               name + ", of at least one byte; other servers took this line for the empty one");
-    table.bad("header-first-empty-name", getRoot() + ":\r\n" + host() + "\r\n", name + ", of at least one byte");
+    table.bad("header-first-empty-name", getRoot() + ":\r\n" + host() + "\r\n",
+              name + ", of at least one byte");
     const std::string noTchars = "\"(),/;<=>?@[\\]{}";
     for (size_t i = 0; i < noTchars.size(); ++i) {
         table.bad("header-name-delimiter-" + std::to_string(i + 1),
@@ -475,14 +469,17 @@ void addHeaderLimits(Table& table) {
                   rule + "; white space counts");
     table.refused(431, "limit-header-bytes-together",
                   withHeaders(repeated(40, "X-A: " + std::string(120, 'v') + "\r\n")), rule);
-    table.refused(431, "limit-header-never-ends", getRoot() + host() + "X-A: " + std::string(50000, 'v'), rule);
+    table.refused(431, "limit-header-never-ends", getRoot() + host() + "X-A: " + std::string(50000, 'v'),
+                  rule);
 }
 
 void addContentLength(Table& table) {
-    const std::string twice = "RFC 9112 §6.3 item 5: lists of equal lengths may be taken, and are refused here";
+    const std::string twice =
+        "RFC 9112 §6.3 item 5: lists of equal lengths may be taken, and are refused here";
     table.bad("length-twice-differing", withFraming("Content-Length: 5\r\nContent-Length: 6\r\n", "hello"),
               "RFC 9112 §6.3 item 5: differing lengths are unrecoverable");
-    table.bad("length-twice-equal", withFraming("Content-Length: 5\r\nContent-Length: 5\r\n", "hello"), twice);
+    table.bad("length-twice-equal", withFraming("Content-Length: 5\r\nContent-Length: 5\r\n", "hello"),
+              twice);
     table.bad("length-twice-zero", withFraming("Content-Length: 0\r\nContent-Length: 0\r\n", ""), twice);
     table.bad("length-zero-then-more", withFraming("Content-Length: 0\r\nContent-Length: 47\r\n", ""),
               "RFC 9112 §6.3 item 5: differing lengths are unrecoverable");
@@ -495,7 +492,8 @@ void addContentLength(Table& table) {
     table.bad("length-list-empty-member", withFraming("Content-Length: 5,\r\n", "hello"), twice);
     table.bad("length-list-begins-empty", withFraming("Content-Length: ,5\r\n", "hello"), twice);
 
-    const std::string digits = "RFC 9110 §8.6: Content-Length is 1*DIGIT; RFC 9112 §6.3 item 5: else 400 and close";
+    const std::string digits =
+        "RFC 9110 §8.6: Content-Length is 1*DIGIT; RFC 9112 §6.3 item 5: else 400 and close";
     table.bad("length-empty", withFraming("Content-Length:\r\n", ""), digits);
     table.bad("length-blank", withFraming("Content-Length:   \r\n", ""), digits);
     table.bad("length-plus", withFraming("Content-Length: +5\r\n", "hello"), digits);
@@ -512,7 +510,8 @@ void addContentLength(Table& table) {
     table.bad("length-quoted", withFraming("Content-Length: \"5\"\r\n", "hello"), digits);
     table.bad("length-word", withFraming("Content-Length: five\r\n", "hello"), digits);
     table.bad("length-nul-behind", withFraming("Content-Length: 5" + byte(0) + "\r\n", "hello"), digits);
-    table.bad("length-vertical-tab-before", withFraming("Content-Length: " + byte(0x0B) + "5\r\n", "hello"), digits);
+    table.bad("length-vertical-tab-before", withFraming("Content-Length: " + byte(0x0B) + "5\r\n", "hello"),
+              digits);
     table.bad("length-not-ascii-digit", withFraming("Content-Length: \xD9\xA5\r\n", "hello"), digits);
     table.bad("length-overflows-64-bits", withFraming("Content-Length: 18446744073709551616\r\n", "hello"),
               "RFC 9110 §8.6: anticipate large numbers; what 64 bits cannot hold is refused");
@@ -539,36 +538,42 @@ void addContentLength(Table& table) {
     const std::string large = "RFC 9110 §15.5.14: 413 for a body beyond the limit, before it comes";
     table.refused(413, "length-over-limit", postEcho() + host() + "Content-Length: 65537\r\n\r\n", large);
     table.refused(413, "length-over-limit-with-body",
-                  postEcho() + host() + "Content-Length: 65537\r\n\r\n" + std::string(kBodyLimit + 1, 'b'), large);
-    table.refused(413, "length-2-to-the-31", postEcho() + host() + "Content-Length: 2147483648\r\n\r\n", large);
-    table.refused(413, "length-2-to-the-32-and-5", postEcho() + host() + "Content-Length: 4294967301\r\n\r\nhello",
+                  postEcho() + host() + "Content-Length: 65537\r\n\r\n" + std::string(kBodyLimit + 1, 'b'),
+                  large);
+    table.refused(413, "length-2-to-the-31", postEcho() + host() + "Content-Length: 2147483648\r\n\r\n",
+                  large);
+    table.refused(413, "length-2-to-the-32-and-5",
+                  postEcho() + host() + "Content-Length: 4294967301\r\n\r\nhello",
                   large + "; 2^32 + 5 must not become 5");
-    table.refused(413, "length-2-to-the-63", postEcho() + host() + "Content-Length: 9223372036854775808\r\n\r\n",
-                  large);
-    table.refused(413, "length-largest-64-bits", postEcho() + host() + "Content-Length: 18446744073709551615\r\n\r\n",
-                  large);
+    table.refused(413, "length-2-to-the-63",
+                  postEcho() + host() + "Content-Length: 9223372036854775808\r\n\r\n", large);
+    table.refused(413, "length-largest-64-bits",
+                  postEcho() + host() + "Content-Length: 18446744073709551615\r\n\r\n", large);
     table.refused(413, "length-over-limit-expecting-100",
                   postEcho() + host() + "Expect: 100-continue\r\nContent-Length: 65537\r\n\r\n",
                   "RFC 9110 §10.1.1: a final status at once instead of 100");
-    table.answeredThenClosed({200, 501}, "length-shorter-than-body",
-                             postEcho() + host() + "Content-Length: 3\r\n\r\nhello" + next(),
-                             "RFC 9112 §6.3 item 6: three bytes are the body; the next request begins with \"loGET\"");
+    table.answeredThenClosed(
+        {200, 501}, "length-shorter-than-body",
+        postEcho() + host() + "Content-Length: 3\r\n\r\nhello" + next(),
+        "RFC 9112 §6.3 item 6: three bytes are the body; the next request begins with \"loGET\"");
 }
 
 void addTransferEncoding(Table& table) {
     const std::string both = "RFC 9112 §6.1, §6.3 item 3: Content-Length with Transfer-Encoding is refused";
-    table.bad("smuggle-cl-te", withFraming("Content-Length: 6\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\nX"), both);
+    table.bad("smuggle-cl-te",
+              withFraming("Content-Length: 6\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\nX"), both);
     table.bad("smuggle-te-cl",
-              withFraming("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", "2f\r\n" + next() + "\r\n0\r\n\r\n"),
+              withFraming("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+                          "2f\r\n" + next() + "\r\n0\r\n\r\n"),
               both);
-    table.bad("smuggle-cl-zero-te", withFraming("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"),
-              both);
+    table.bad("smuggle-cl-zero-te",
+              withFraming("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), both);
     table.bad("smuggle-cl-te-in-http10",
-              "POST /echo HTTP/1.0\r\n" + host() + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" +
-                  next(),
+              "POST /echo HTTP/1.0\r\n" + host() +
+                  "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + next(),
               both);
-    table.bad("smuggle-cl-te-identity", withFraming("Content-Length: 5\r\nTransfer-Encoding: identity\r\n", "hello"),
-              both);
+    table.bad("smuggle-cl-te-identity",
+              withFraming("Content-Length: 5\r\nTransfer-Encoding: identity\r\n", "hello"), both);
     table.bad("smuggle-cl-te-empty", withFraming("Content-Length: 5\r\nTransfer-Encoding:\r\n", "hello"),
               both + "; llhttp, strict too, does not see an empty Transfer-Encoding");
     table.bad("smuggle-te-empty-cl", withFraming("Transfer-Encoding: \r\nContent-Length: 5\r\n", "hello"),
@@ -588,7 +593,8 @@ void addTransferEncoding(Table& table) {
     table.bad("coding-identity", withFraming("Transfer-Encoding: identity\r\n", ""), last);
     table.bad("coding-gzip", withFraming("Transfer-Encoding: gzip\r\n", ""), last);
     table.bad("coding-chunked-then-gzip", withFraming("Transfer-Encoding: chunked, gzip\r\n", empty), last);
-    table.bad("coding-chunked-then-identity", withFraming("Transfer-Encoding: chunked, identity\r\n", empty), last);
+    table.bad("coding-chunked-then-identity", withFraming("Transfer-Encoding: chunked, identity\r\n", empty),
+              last);
     table.bad("coding-x-before-chunked", withFraming("Transfer-Encoding: xchunked\r\n", empty), last);
     table.bad("coding-x-behind-chunked", withFraming("Transfer-Encoding: chunkedx\r\n", empty), last);
     table.bad("coding-two-words", withFraming("Transfer-Encoding: x chunked\r\n", empty), last);
@@ -608,50 +614,63 @@ void addTransferEncoding(Table& table) {
               "RFC 9110 §5.6.1 wants empty members ignored; here they hide a coding from other readers");
     table.bad("coding-chunked-twice", withFraming("Transfer-Encoding: chunked, chunked\r\n", empty),
               "RFC 9112 §6.1: chunked is not applied more than once");
-    table.bad("coding-chunked-around-another", withFraming("Transfer-Encoding: chunked, gzip, chunked\r\n", empty),
+    table.bad("coding-chunked-around-another",
+              withFraming("Transfer-Encoding: chunked, gzip, chunked\r\n", empty),
               "RFC 9112 §6.1: chunked is not applied more than once");
     table.refused(501, "coding-gzip-then-chunked", withFraming("Transfer-Encoding: gzip, chunked\r\n", empty),
                   "RFC 9112 §6.1: 501 for a coding that is not understood");
-    table.refused(501, "coding-identity-then-chunked", withFraming("Transfer-Encoding: identity, chunked\r\n", empty),
+    table.refused(501, "coding-identity-then-chunked",
+                  withFraming("Transfer-Encoding: identity, chunked\r\n", empty),
                   "RFC 9112 §6.1: 501 for a coding that is not understood; identity is none since RFC 7230");
-    table.refused(501, "coding-unknown-then-chunked", withFraming("Transfer-Encoding: xchunked,\tchunked\r\n", empty),
+    table.refused(501, "coding-unknown-then-chunked",
+                  withFraming("Transfer-Encoding: xchunked,\tchunked\r\n", empty),
                   "RFC 9112 §6.1: 501 for a coding that is not understood");
 
-    const std::string lines = "RFC 9112 §6.3: two lines that readers may join or choose from, like two Content-Lengths";
+    const std::string lines =
+        "RFC 9112 §6.3: two lines that readers may join or choose from, like two Content-Lengths";
     table.bad("coding-two-lines-equal",
               withFraming("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", empty), lines);
     table.bad("coding-two-lines-identity-last",
               withFraming("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", empty), lines);
-    table.bad("coding-two-lines-x-last", withFraming("Transfer-Encoding: chunked\r\nTransfer-encoding: x\r\n", empty),
-              lines);
+    table.bad("coding-two-lines-x-last",
+              withFraming("Transfer-Encoding: chunked\r\nTransfer-encoding: x\r\n", empty), lines);
     table.bad("coding-two-lines-chunked-last",
               withFraming("Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n", empty), lines);
     table.bad("coding-two-lines-first-empty",
               withFraming("Transfer-Encoding:\r\nTransfer-Encoding: chunked\r\n", empty), lines);
 
-    const std::string hidden = "RFC 9112 §11.2: a Transfer-Encoding that one reader sees and another does not";
+    const std::string hidden =
+        "RFC 9112 §11.2: a Transfer-Encoding that one reader sees and another does not";
     table.bad("smuggle-te-space-before-colon", withFraming("Transfer-Encoding : chunked\r\n", empty), hidden);
     table.bad("smuggle-te-tab-before-colon", withFraming("Transfer-Encoding\t: chunked\r\n", empty), hidden);
-    table.bad("smuggle-te-nul-before-colon", withFraming("Transfer-Encoding" + byte(0) + ": chunked\r\n", empty),
-              hidden);
+    table.bad("smuggle-te-nul-before-colon",
+              withFraming("Transfer-Encoding" + byte(0) + ": chunked\r\n", empty), hidden);
     table.bad("smuggle-te-space-in-name", withFraming("Transfer Encoding: chunked\r\n", empty), hidden);
-    table.bad("smuggle-te-space-before-name", withFraming("X: y\r\n Transfer-Encoding: chunked\r\n", empty), hidden);
+    table.bad("smuggle-te-space-before-name", withFraming("X: y\r\n Transfer-Encoding: chunked\r\n", empty),
+              hidden);
     table.bad("smuggle-te-first-line-after-space",
               postEcho() + " Transfer-Encoding: chunked\r\n" + host() + "\r\n" + empty + next(), hidden);
-    table.bad("smuggle-te-vertical-tab-behind", withFraming("Transfer-Encoding: chunked" + byte(0x0B) + "\r\n", empty),
+    table.bad("smuggle-te-vertical-tab-behind",
+              withFraming("Transfer-Encoding: chunked" + byte(0x0B) + "\r\n", empty), hidden);
+    table.bad("smuggle-te-vertical-tab-before",
+              withFraming("Transfer-Encoding: " + byte(0x0B) + "chunked\r\n", empty), hidden);
+    table.bad("smuggle-te-form-feed-before",
+              withFraming("Transfer-Encoding: " + byte(0x0C) + "chunked\r\n", empty), hidden);
+    table.bad("smuggle-te-nul-before", withFraming("Transfer-Encoding: " + byte(0) + "chunked\r\n", empty),
               hidden);
-    table.bad("smuggle-te-vertical-tab-before", withFraming("Transfer-Encoding: " + byte(0x0B) + "chunked\r\n", empty),
+    table.bad("smuggle-te-nul-behind", withFraming("Transfer-Encoding: chunked" + byte(0) + "\r\n", empty),
               hidden);
-    table.bad("smuggle-te-form-feed-before", withFraming("Transfer-Encoding: " + byte(0x0C) + "chunked\r\n", empty),
+    table.bad("smuggle-te-not-ascii-behind", withFraming("Transfer-Encoding: chunked\xA0\r\n", empty),
               hidden);
-    table.bad("smuggle-te-nul-before", withFraming("Transfer-Encoding: " + byte(0) + "chunked\r\n", empty), hidden);
-    table.bad("smuggle-te-nul-behind", withFraming("Transfer-Encoding: chunked" + byte(0) + "\r\n", empty), hidden);
-    table.bad("smuggle-te-not-ascii-behind", withFraming("Transfer-Encoding: chunked\xA0\r\n", empty), hidden);
-    table.bad("smuggle-te-behind-bare-lf", withFraming("X: y\nTransfer-Encoding: chunked\r\n", empty), hidden);
-    table.bad("smuggle-te-behind-bare-cr", withFraming("X: y\rTransfer-Encoding: chunked\r\n", empty), hidden);
-    table.bad("smuggle-te-behind-bare-cr-empty-value", withFraming("X:\rTransfer-Encoding: chunked\r\n", empty),
+    table.bad("smuggle-te-behind-bare-lf", withFraming("X: y\nTransfer-Encoding: chunked\r\n", empty),
+              hidden);
+    table.bad("smuggle-te-behind-bare-cr", withFraming("X: y\rTransfer-Encoding: chunked\r\n", empty),
+              hidden);
+    table.bad("smuggle-te-behind-bare-cr-empty-value",
+              withFraming("X:\rTransfer-Encoding: chunked\r\n", empty),
               "CVE-2023-30589: llhttp not built strict sees a header behind the bare CR");
-    table.bad("smuggle-te-behind-bare-cr-and-letter", withFraming("X: \rxTransfer-Encoding: chunked\r\n", empty),
+    table.bad("smuggle-te-behind-bare-cr-and-letter",
+              withFraming("X: \rxTransfer-Encoding: chunked\r\n", empty),
               "CVE-2023-30589: llhttp not built strict swallows the letter and sees a header");
     table.bad("smuggle-te-cr-before-value", withFraming("Transfer-Encoding:\rchunked\r\n", empty), hidden);
     table.bad("smuggle-te-folded", withFraming("Transfer-Encoding:\r\n chunked\r\n", empty),
@@ -692,7 +711,8 @@ void addChunks(Table& table) {
     table.bad("chunk-size-last-minus-zero", withChunks("5\r\nhello\r\n-0\r\n\r\n"), size);
     table.bad("chunk-size-last-space-behind", withChunks("5\r\nhello\r\n0 \r\n\r\n"), size);
 
-    const std::string overflow = "RFC 9112 §7.1: anticipate large numerals; what 64 bits cannot hold is refused";
+    const std::string overflow =
+        "RFC 9112 §7.1: anticipate large numerals; what 64 bits cannot hold is refused";
     table.bad("chunk-size-overflows-64-bits", withChunks("10000000000000000\r\nhello\r\n" + end), overflow);
     table.bad("chunk-size-overflows-to-five", withChunks("10000000000000005\r\nhello\r\n" + end), overflow);
     table.bad("chunk-size-overflows-far", withChunks(std::string(32, 'F') + "\r\nhello\r\n" + end), overflow);
@@ -708,7 +728,8 @@ void addChunks(Table& table) {
                   withChunks("10000\r\n" + std::string(kBodyLimit, 'b') + "\r\n1\r\nb\r\n" + end), large);
     table.refused(413, "chunks-over-limit-many",
                   withChunks(repeated(1100, "40\r\n" + std::string(64, 'b') + "\r\n") + end), large);
-    table.refused(413, "chunk-sizes-overflow-together", withChunks("5\r\nhello\r\nFFFFFFFFFFFFFFFB\r\nhello\r\n" + end),
+    table.refused(413, "chunk-sizes-overflow-together",
+                  withChunks("5\r\nhello\r\nFFFFFFFFFFFFFFFB\r\nhello\r\n" + end),
                   large + "; the sum must not wrap to 0");
 
     const std::string line = "RFC 9112 §7.1: CRLF ends the size line and the data";
@@ -755,7 +776,8 @@ void addChunkExtensions(Table& table) {
     table.bad("extension-nul", withChunks("5;a" + byte(0) + end), control);
     table.bad("extension-control-byte", withChunks("5;a=" + byte(0x01) + end), control);
     table.bad("extension-quoted-nul", withChunks("5;a=\"" + byte(0) + "\"" + end), control);
-    table.bad("extension-quoted-del", withChunks("5;a=\"" + byte(0x7F) + "\"" + end), control + "; llhttp takes DEL");
+    table.bad("extension-quoted-del", withChunks("5;a=\"" + byte(0x7F) + "\"" + end),
+              control + "; llhttp takes DEL");
     table.bad("extension-bare-lf", withChunks("5;\nhello\r\n0\r\n\r\n"),
               "RFC 9112 §7.1: an LF that ends the line for some readers only (CVE-2025-55315 elsewhere)");
     table.bad("extension-name-bare-lf", withChunks("5;a\nhello\r\n0\r\n\r\n"),
@@ -765,9 +787,11 @@ void addChunkExtensions(Table& table) {
     table.bad("extension-quoted-lf", withChunks("5;a=\"b\nc\"" + end),
               "RFC 9112 §7.1: an LF that ends the line for some readers only");
     table.bad("extension-bare-cr", withChunks("5;a\rb" + end),
-              "RFC 9112 §2.2: a bare CR makes the element invalid; llhttp not built strict takes it for a line end");
+              "RFC 9112 §2.2: a bare CR makes the element invalid; llhttp not built strict takes it for a "
+              "line end");
     table.bad("extension-value-bare-cr", withChunks("5;a=b\rc" + end),
-              "RFC 9112 §2.2: a bare CR makes the element invalid; llhttp not built strict takes it for a line end");
+              "RFC 9112 §2.2: a bare CR makes the element invalid; llhttp not built strict takes it for a "
+              "line end");
     table.bad("extension-quoted-crlf", withChunks("5;a=\"b\r\nc\"" + end),
               "RFC 9110 §5.6.4: no CRLF within a quoted-string");
 
@@ -777,8 +801,8 @@ void addChunkExtensions(Table& table) {
     table.bad("extension-flood-number", withChunks("5" + repeated(200, ";a") + end), flood);
     table.bad("extension-flood-quoted", withChunks("5;a=\"" + std::string(400, ' ') + "\"" + end), flood);
     table.bad("extension-flood-never-ends", withChunks("5;a=" + std::string(100000, 'b')), flood);
-    table.bad("extension-flood-in-last-chunk", withChunks("5\r\nhello\r\n0;a=" + std::string(400, 'b') + "\r\n\r\n"),
-              flood);
+    table.bad("extension-flood-in-last-chunk",
+              withChunks("5\r\nhello\r\n0;a=" + std::string(400, 'b') + "\r\n\r\n"), flood);
     table.bad("extension-flood-over-many-chunks",
               withChunks(repeated(100, "1;a=" + std::string(200, 'b') + "\r\nx\r\n") + "0\r\n\r\n"), flood);
     table.bad("chunk-size-flood-of-zeros", withChunks(std::string(400, '0') + "5" + end),
@@ -804,7 +828,8 @@ void addTrailers(Table& table) {
     table.bad("trailer-value-del", withTrailers("X-A: " + byte(0x7F) + "\r\n"), line);
 
     const std::string framing =
-        "RFC 9110 §6.5.1: fields for framing and routing must not come as trailers; who merges them is misled";
+        "RFC 9110 §6.5.1: fields for framing and routing must not come as trailers; who merges them is "
+        "misled";
     table.bad("trailer-content-length", withTrailers("Content-Length: 47\r\n") + next(), framing);
     table.bad("trailer-transfer-encoding", withTrailers("Transfer-Encoding: chunked\r\n") + next(), framing);
     table.bad("trailer-host", withTrailers("Host: b.example\r\n") + next(), framing);
@@ -827,12 +852,13 @@ void addExpect(Table& table) {
 
 void addSequences(Table& table) {
     const std::string after = "RFC 9112 §9.3.2: answered in order; what follows the refused one is not";
-    table.answeredThenClosed({200, 400}, "sequence-good-then-bad", next() + withHeaders("X A: b\r\n") + next(), after);
+    table.answeredThenClosed({200, 400}, "sequence-good-then-bad",
+                             next() + withHeaders("X A: b\r\n") + next(), after);
     table.answeredThenClosed({200, 501}, "sequence-good-then-unknown-method",
                              next() + withLine("BREW / HTTP/1.1") + next(), after);
-    table.answeredThenClosed({200, 400}, "sequence-good-then-smuggling",
-                             next() + withFraming("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"),
-                             after);
+    table.answeredThenClosed(
+        {200, 400}, "sequence-good-then-smuggling",
+        next() + withFraming("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), after);
     table.answeredThenClosed(
         {200, 400}, "sequence-body-then-garbage",
         postEcho() + host() + "Content-Length: 5\r\n\r\nhello" + byte(0) + byte(1) + byte(2) + next(), after);
@@ -868,7 +894,8 @@ void addUnusualLines(Table& table) {
     table.good("ok-plain-get", getRoot() + host() + "\r\n", "RFC 9112 §2.1: the plainest request there is");
     table.good("ok-empty-line-first", "\r\n" + getRoot() + host() + "\r\n",
                "RFC 9112 §2.2: one empty line before the request line is ignored");
-    table.goodTwice("ok-empty-line-behind-body", postEcho() + host() + "Content-Length: 5\r\n\r\nhello\r\n" + next(),
+    table.goodTwice("ok-empty-line-behind-body",
+                    postEcho() + host() + "Content-Length: 5\r\n\r\nhello\r\n" + next(),
                     "RFC 9112 §2.2: old clients send a CRLF that is not counted");
     table.good("ok-line-of-2000-bytes", withTarget("/hello/" + std::string(1980, 'a')),
                "RFC 9112 §3: within the limit");
@@ -882,21 +909,25 @@ void addUnusualLines(Table& table) {
                         "RFC 9112 §9.3: what follows on a connection that does not persist is not answered");
     table.good("ok-http10-keep-alive", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
                "RFC 9112 §9.3: HTTP/1.0 persists where it asks to");
-    table.goodTwice("ok-http10-keep-alive-twice",
-                    "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\nGET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n",
-                    "RFC 9112 §9.3: HTTP/1.0 persists where it asks to");
+    table.goodTwice(
+        "ok-http10-keep-alive-twice",
+        "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\nGET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n",
+        "RFC 9112 §9.3: HTTP/1.0 persists where it asks to");
     table.goodThenClose("ok-http10-with-body", "POST /echo HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello",
                         "RFC 9112 §6.3: Content-Length frames an HTTP/1.0 body");
-    table.good("ok-method-with-hyphen", withLine("M-SEARCH /echo HTTP/1.1"), "RFC 9110 §9.1: a method is a token");
-    table.good("ok-method-of-webdav", withLine("PROPFIND /echo HTTP/1.1"), "RFC 9110 §16.1: methods can be added");
+    table.good("ok-method-with-hyphen", withLine("M-SEARCH /echo HTTP/1.1"),
+               "RFC 9110 §9.1: a method is a token");
+    table.good("ok-method-of-webdav", withLine("PROPFIND /echo HTTP/1.1"),
+               "RFC 9110 §16.1: methods can be added");
     table.good("ok-options", withLine("OPTIONS /echo HTTP/1.1"), "RFC 9110 §9.3.7: OPTIONS of one resource");
     table.good("ok-delete-with-body", "DELETE /echo HTTP/1.1\r\n" + host() + "Content-Length: 5\r\n\r\nhello",
                "RFC 9112 §6: framing does not depend on the method");
     table.good("ok-get-with-body", "GET /echo HTTP/1.1\r\n" + host() + "Content-Length: 5\r\n\r\nhello",
                "RFC 9112 §6: framing does not depend on the method");
-    table.good("ok-get-with-chunks",
-               "GET /echo HTTP/1.1\r\n" + host() + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-               "RFC 9112 §6: framing does not depend on the method");
+    table.good(
+        "ok-get-with-chunks",
+        "GET /echo HTTP/1.1\r\n" + host() + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "RFC 9112 §6: framing does not depend on the method");
 }
 
 void addUnusualTargets(Table& table) {
@@ -904,7 +935,8 @@ void addUnusualTargets(Table& table) {
                "RFC 9112 §3.2.2: a server must accept absolute-form");
     table.good("ok-absolute-form-upper-case", withTarget("HTTP://EXAMPLE.COM/hello/x"),
                "RFC 9110 §4.2.3: scheme and host are case-insensitive");
-    table.good("ok-absolute-form-no-path", withTarget("http://example.com"), "RFC 9110 §4.2.3: an empty path is \"/\"");
+    table.good("ok-absolute-form-no-path", withTarget("http://example.com"),
+               "RFC 9110 §4.2.3: an empty path is \"/\"");
     table.good("ok-absolute-form-only-query", withTarget("http://example.com?a=b"),
                "RFC 9110 §4.2.3: an empty path is \"/\"");
     table.good("ok-absolute-form-ipv6", withTarget("http://[::1]:8080/"),
@@ -913,8 +945,10 @@ void addUnusualTargets(Table& table) {
                "RFC 9112 §3.2.2: Host is ignored then");
     table.good("ok-escapes", withTarget("/hello/%41%7a%C3%A9%20"), "RFC 3986 §2.1: escapes in either case");
     table.good("ok-escaped-percent", withTarget("/hello/%2541"), "RFC 3986 §2.4: decoded once");
-    table.good("ok-escaped-slash", withTarget("/hello/a%2Fb"), "RFC 3986 §2.2: an escaped delimiter does not delimit");
-    table.good("ok-sub-delims-in-path", withTarget("/hello/a;b=c,d!e$f&g'(h)*+i:j@k~l"), "RFC 3986 §3.3: pchar");
+    table.good("ok-escaped-slash", withTarget("/hello/a%2Fb"),
+               "RFC 3986 §2.2: an escaped delimiter does not delimit");
+    table.good("ok-sub-delims-in-path", withTarget("/hello/a;b=c,d!e$f&g'(h)*+i:j@k~l"),
+               "RFC 3986 §3.3: pchar");
     table.good("ok-three-dots", withTarget("/hello/..."), "RFC 3986 §3.3: not a dot segment");
     table.good("ok-hidden-file", withTarget("/hello/.name"), "RFC 3986 §3.3: not a dot segment");
     table.good("ok-dots-inside", withTarget("/hello/a..b"), "RFC 3986 §3.3: not a dot segment");
@@ -947,22 +981,27 @@ void addUnusualHeaders(Table& table) {
                "RFC 9112 §5.1: white space around a value is optional");
     table.good("ok-header-blanks-around", withHeaders("X-A: \t b \t \r\n"),
                "RFC 9112 §5.1: white space around a value is optional");
-    table.good("ok-header-empty-value", withHeaders("X-A:\r\nX-B: \t\r\n"), "RFC 9110 §5.5: a value may be empty");
-    table.good("ok-header-name-all-tchars", withHeaders("!#$%&'*+-.^_`|~09azAZ: b\r\n"), "RFC 9110 §5.6.2: tchar");
+    table.good("ok-header-empty-value", withHeaders("X-A:\r\nX-B: \t\r\n"),
+               "RFC 9110 §5.5: a value may be empty");
+    table.good("ok-header-name-all-tchars", withHeaders("!#$%&'*+-.^_`|~09azAZ: b\r\n"),
+               "RFC 9110 §5.6.2: tchar");
     table.good("ok-header-name-one-byte", withHeaders("x: b\r\n"), "RFC 9110 §5.1: one byte is a name");
     table.good("ok-header-value-not-ascii", withHeaders("X-A: caf\xC3\xA9 \x80\xFF\r\n"),
                "RFC 9110 §5.5: obs-text is opaque data");
-    table.good("ok-header-value-tab-inside", withHeaders("X-A: b\tc\r\n"), "RFC 9110 §5.5: HTAB may stand inside");
+    table.good("ok-header-value-tab-inside", withHeaders("X-A: b\tc\r\n"),
+               "RFC 9110 §5.5: HTAB may stand inside");
     table.good("ok-header-value-delimiters", withHeaders("X-A: :b: \"c, d\" (e; f=g) \\ { } [ ] <>\r\n"),
                "RFC 9110 §5.5: any visible character");
     table.good("ok-header-repeated", withHeaders("Accept: a/b\r\nAccept: c/d\r\nX-A: b\r\nX-A: b\r\n"),
                "RFC 9110 §5.3: lines of one name may repeat");
-    table.good("ok-header-64-lines", withHeaders(numberedHeaders(63)), "RFC 6585 §5: at the limit, with Host");
+    table.good("ok-header-64-lines", withHeaders(numberedHeaders(63)),
+               "RFC 6585 §5: at the limit, with Host");
     table.good("ok-header-3900-bytes", withHeaders("X-A: " + std::string(3870, 'v') + "\r\n"),
                "RFC 6585 §5: within the limit");
-    table.good("ok-header-like-special-one",
-               withHeaders("Content-Lengths: x\r\nTransfer-Encodings: gzip\r\nConnections: close\r\nHosts: a b\r\n"),
-               "RFC 9110 §5.1: other names, other fields");
+    table.good(
+        "ok-header-like-special-one",
+        withHeaders("Content-Lengths: x\r\nTransfer-Encodings: gzip\r\nConnections: close\r\nHosts: a b\r\n"),
+        "RFC 9110 §5.1: other names, other fields");
     table.good("ok-header-underscore-for-hyphen",
                postEcho() + host() + "Content-Length: 5\r\nTransfer_Encoding: chunked\r\n\r\nhello",
                "RFC 9110 §5.1: '_' is not '-'; an unknown field is ignored");
@@ -987,23 +1026,27 @@ void addUnusualBodies(Table& table) {
     table.good("ok-body-is-a-request",
                postEcho() + host() + "Content-Length: " + std::to_string(next().size()) + "\r\n\r\n" + next(),
                "RFC 9112 §6.3 item 6: a body is a body, whatever it looks like");
-    table.good(
-        "ok-body-binary",
-        postEcho() + host() + "Content-Length: 8\r\n\r\n" + byte(0) + byte(0xFF) + "\r\n\r\n" + byte(0x1A) + "\n",
-        "RFC 9112 §6: *OCTET");
+    table.good("ok-body-binary",
+               postEcho() + host() + "Content-Length: 8\r\n\r\n" + byte(0) + byte(0xFF) + "\r\n\r\n" +
+                   byte(0x1A) + "\n",
+               "RFC 9112 §6: *OCTET");
     table.goodTwice("ok-body-then-request", postEcho() + host() + "Content-Length: 5\r\n\r\nhello" + next(),
                     "RFC 9112 §9.3.2: pipelining");
-    table.answered({200, 200, 200, 200, 200}, "ok-pipelined-five", repeated(5, next()), "RFC 9112 §9.3.2: pipelining");
+    table.answered({200, 200, 200, 200, 200}, "ok-pipelined-five", repeated(5, next()),
+                   "RFC 9112 §9.3.2: pipelining");
 }
 
 void addUnusualChunks(Table& table) {
     const std::string end = "0\r\n\r\n";
     const std::string size = "RFC 9112 §7.1: chunk-size is 1*HEXDIG in either case, leading zeros and all";
-    table.good("ok-coding-upper-case", postEcho() + host() + "TRANSFER-ENCODING: CHUNKED\r\n\r\n5\r\nhello\r\n" + end,
+    table.good("ok-coding-upper-case",
+               postEcho() + host() + "TRANSFER-ENCODING: CHUNKED\r\n\r\n5\r\nhello\r\n" + end,
                "RFC 9112 §7: coding names are case-insensitive");
-    table.good("ok-coding-mixed-case", postEcho() + host() + "tRaNsFeR-eNcOdInG: cHuNkEd\r\n\r\n5\r\nhello\r\n" + end,
+    table.good("ok-coding-mixed-case",
+               postEcho() + host() + "tRaNsFeR-eNcOdInG: cHuNkEd\r\n\r\n5\r\nhello\r\n" + end,
                "RFC 9112 §7: coding names are case-insensitive");
-    table.good("ok-coding-tab-before", postEcho() + host() + "Transfer-Encoding:\tchunked\r\n\r\n5\r\nhello\r\n" + end,
+    table.good("ok-coding-tab-before",
+               postEcho() + host() + "Transfer-Encoding:\tchunked\r\n\r\n5\r\nhello\r\n" + end,
                "RFC 9112 §5.1: white space around a value is none of it");
     table.good("ok-coding-no-space-before",
                postEcho() + host() + "Transfer-Encoding:chunked\r\n\r\n5\r\nhello\r\n" + end,
@@ -1017,7 +1060,8 @@ void addUnusualChunks(Table& table) {
     table.good("ok-chunk-size-leading-zeros", withChunks("00000000000000000005\r\nhello\r\n" + end), size);
     table.good("ok-chunk-last-many-zeros", withChunks("5\r\nhello\r\n000\r\n\r\n"),
                "RFC 9112 §7.1: last-chunk is 1*(\"0\")");
-    table.good("ok-chunks-of-one-byte", withChunks(repeated(100, "1\r\nb\r\n") + end), "RFC 9112 §7.1: *chunk");
+    table.good("ok-chunks-of-one-byte", withChunks(repeated(100, "1\r\nb\r\n") + end),
+               "RFC 9112 §7.1: *chunk");
     table.good("ok-chunk-at-limit", withChunks("10000\r\n" + std::string(kBodyLimit, 'b') + "\r\n" + end),
                "RFC 9110 §15.5.14: at the limit");
     table.good("ok-chunks-at-limit-together",
@@ -1035,28 +1079,29 @@ void addUnusualChunks(Table& table) {
     table.good("ok-extension-quoted-tab", withChunks("5;a=\"b\tc\"\r\nhello\r\n" + end), extension);
     table.good("ok-extension-several", withChunks("5;a;b;c=\"d\";e=f\r\nhello\r\n" + end), extension);
     table.good("ok-extension-in-last-chunk", withChunks("5\r\nhello\r\n0;a=b\r\n\r\n"), extension);
-    table.good("ok-extension-of-200-bytes", withChunks("5;a=" + std::string(200, 'b') + "\r\nhello\r\n" + end),
-               extension);
+    table.good("ok-extension-of-200-bytes",
+               withChunks("5;a=" + std::string(200, 'b') + "\r\nhello\r\n" + end), extension);
 
     const std::string trailer = "RFC 9112 §7.1.2: trailers that are not known may be discarded";
     table.good("ok-trailer", withTrailers("X-Checksum: abc\r\n"), trailer);
     table.good("ok-trailer-blanks-around", withTrailers("X-A: \t b \t \r\nX-B:\r\n"), trailer);
     table.good("ok-trailer-not-announced",
-               postEcho() + host() + "Trailer: X-B\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A: b\r\n\r\n", trailer);
+               postEcho() + host() + "Trailer: X-B\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A: b\r\n\r\n",
+               trailer);
     table.goodTwice("ok-trailers-ten-then-request", withTrailers(numberedHeaders(10)) + next(), trailer);
 }
 
 void addUnusualConnections(Table& table) {
     const std::string expect = "RFC 9110 §10.1.1: 100 (or the final status) where the body is wanted";
-    table.good("ok-expect-continue", postEcho() + host() + "Expect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
-               expect);
+    table.good("ok-expect-continue",
+               postEcho() + host() + "Expect: 100-continue\r\nContent-Length: 5\r\n\r\nhello", expect);
     table.good("ok-expect-continue-other-case",
                postEcho() + host() + "Expect: 100-Continue\r\nContent-Length: 5\r\n\r\nhello",
                expect + "; case-insensitive");
-    table.good(
-        "ok-expect-continue-chunked",
-        postEcho() + host() + "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-        expect);
+    table.good("ok-expect-continue-chunked",
+               postEcho() + host() +
+                   "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+               expect);
     table.good("ok-expect-continue-without-body", withHeaders("Expect: 100-continue\r\n"), expect);
     table.goodThenClose("ok-expect-continue-in-http10",
                         "POST /echo HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
@@ -1069,8 +1114,8 @@ void addUnusualConnections(Table& table) {
     table.goodThenClose("ok-close-upper-case", withHeaders("CONNECTION: CLOSE\r\n"), close);
     table.goodThenClose("ok-close-in-list", withHeaders("Connection: foo, close ,bar\r\n"), close);
     table.goodThenClose("ok-close-and-keep-alive", withHeaders("Connection: close, keep-alive\r\n"), close);
-    table.goodThenClose("ok-close-on-second-line", withHeaders("Connection: keep-alive\r\nConnection: close\r\n"),
-                        close);
+    table.goodThenClose("ok-close-on-second-line",
+                        withHeaders("Connection: keep-alive\r\nConnection: close\r\n"), close);
     table.goodThenClose("ok-close-tab-behind", withHeaders("Connection: close\t\r\n") + next(),
                         close + "; llhttp misses it (its pull request 866)");
     table.goodThenClose("ok-close-tab-before-comma", withHeaders("Connection: close\t, foo\r\n") + next(),
@@ -1081,21 +1126,21 @@ void addUnusualConnections(Table& table) {
     const std::string upgrade = "RFC 9110 §7.8: a server may ignore Upgrade";
     table.goodTwice("ok-upgrade-ignored", withHeaders("Connection: upgrade\r\nUpgrade: foo/2\r\n") + next(),
                     upgrade + " and go on in HTTP/1.1; llhttp stops behind the head");
-    table.goodTwice(
-        "ok-upgrade-with-body",
-        postEcho() + host() + "Connection: Upgrade\r\nUpgrade: foo\r\nContent-Length: 5\r\n\r\nhello" + next(),
-        upgrade + "; the body is one of HTTP/1.1");
-    table.goodTwice(
-        "ok-upgrade-with-chunks",
-        postEcho() + host() +
-            "Connection: Upgrade\r\nUpgrade: foo\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n" + next(),
-        upgrade + "; the body is one of HTTP/1.1");
-    table.goodTwice(
-        "ok-upgrade-to-h2c",
-        withHeaders(
-            "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n") +
-            next(),
-        upgrade);
+    table.goodTwice("ok-upgrade-with-body",
+                    postEcho() + host() +
+                        "Connection: Upgrade\r\nUpgrade: foo\r\nContent-Length: 5\r\n\r\nhello" + next(),
+                    upgrade + "; the body is one of HTTP/1.1");
+    table.goodTwice("ok-upgrade-with-chunks",
+                    postEcho() + host() +
+                        "Connection: Upgrade\r\nUpgrade: foo\r\nTransfer-Encoding: "
+                        "chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n" +
+                        next(),
+                    upgrade + "; the body is one of HTTP/1.1");
+    table.goodTwice("ok-upgrade-to-h2c",
+                    withHeaders("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: "
+                                "AAMAAABkAARAAAAAAAIAAAAA\r\n") +
+                        next(),
+                    upgrade);
     table.goodTwice("ok-upgrade-without-connection", withHeaders("Upgrade: websocket\r\n") + next(),
                     "RFC 9110 §7.8: Upgrade counts only if Connection names it");
     table.goodTwice("ok-connection-upgrade-alone", withHeaders("Connection: upgrade\r\n") + next(),
@@ -1105,7 +1150,8 @@ void addUnusualConnections(Table& table) {
     table.goodTwice("ok-upgrade-malformed",
                     withHeaders("Connection: upgrade\r\nUpgrade: /13, web socket/\r\n") + next(),
                     upgrade + ", most of all one that names no protocol");
-    table.goodThenClose("ok-upgrade-in-http10", "GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\n",
+    table.goodThenClose("ok-upgrade-in-http10",
+                        "GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\n",
                         "RFC 9110 §7.8: ignored in HTTP/1.0");
 }
 

@@ -13,7 +13,11 @@ namespace {
 
 std::string request(std::string_view method, std::string_view target, std::string_view fields) {
     std::string text(method);
-    return text.append(" ").append(target).append(" HTTP/1.1\r\nHost: example.com\r\n").append(fields).append("\r\n");
+    return text.append(" ")
+        .append(target)
+        .append(" HTTP/1.1\r\nHost: example.com\r\n")
+        .append(fields)
+        .append("\r\n");
 }
 
 }  // namespace
@@ -64,13 +68,9 @@ LogCapture::LogCapture() : m_sink(std::make_shared<Sink>()) {
     setLogger(std::make_shared<spdlog::logger>("test", m_sink));
 }
 
-LogCapture::~LogCapture() {
-    setLogger(nullptr);
-}
+LogCapture::~LogCapture() { setLogger(nullptr); }
 
-std::string LogCapture::text() const {
-    return m_sink->text();
-}
+std::string LogCapture::text() const { return m_sink->text(); }
 
 // --- HttpTest ---
 

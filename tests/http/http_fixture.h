@@ -91,7 +91,8 @@ protected:
     Replies awaitReplies(ScriptedPeer& peer, size_t count, const std::vector<size_t>& heads = {});
 
     // The answers to `bytes` on a connection of their own; must be clean.
-    Replies ask(std::string_view bytes, size_t fragment = ScriptedPeer::kWhole, const std::vector<size_t>& heads = {});
+    Replies ask(std::string_view bytes, size_t fragment = ScriptedPeer::kWhole,
+                const std::vector<size_t>& heads = {});
 
     // The one answer to `bytes` on a connection of its own.
     Reply askOne(std::string_view bytes);

@@ -35,7 +35,8 @@ std::string describe(const HttpRequest& request, std::string_view body) {
     text.append(" authority=").append(request.authority()).append("\n");
     text.append(wireOf(request.headers()));
     if (request.hasBody()) text.append("body, ");
-    if (request.contentLength()) text.append("length ").append(std::to_string(*request.contentLength())).append(", ");
+    if (request.contentLength())
+        text.append("length ").append(std::to_string(*request.contentLength())).append(", ");
     text.append("[").append(body).append("]\n").append(wireOf(request.trailers()));
     return text;
 }
@@ -75,9 +76,7 @@ private:
         const Event event = m_parser.parse(input);
         m_isPieceTaken = event == Event::Body;
         switch (event) {
-            case Event::NeedMore:
-                EXPECT_TRUE(input.empty());
-                return true;
+            case Event::NeedMore: EXPECT_TRUE(input.empty()); return true;
             case Event::Headers:
                 m_events.emplace_back("head");
                 EXPECT_TRUE(m_request->hasBody());
@@ -153,12 +152,14 @@ const std::vector<Row>& validRequests() {
          {"GET 1.1 http://b.example:81/c?d path=/c query=d authority=b.example:81\nHost: a\r\n[]\n"}},
         {"GET http://b.example HTTP/1.1\r\n" + host + "\r\n",
          {"GET 1.1 http://b.example path=/ query= authority=b.example\nHost: a\r\n[]\n"}},
-        {"OPTIONS * HTTP/1.1\r\n" + host + "\r\n", {"OPTIONS 1.1 * path=* query= authority=a\nHost: a\r\n[]\n"}},
+        {"OPTIONS * HTTP/1.1\r\n" + host + "\r\n",
+         {"OPTIONS 1.1 * path=* query= authority=a\nHost: a\r\n[]\n"}},
         {"CONNECT b.example:443 HTTP/1.1\r\nHost: b.example:443\r\n\r\n",
          {"CONNECT 1.1 b.example:443 path=b.example:443 query= authority=b.example:443\n"
           "Host: b.example:443\r\n[]\n"}},
         // Fields.
-        {"GET / HTTP/1.1\r\nhOsT:a.example:80\r\nX: \t b \tc \t \r\nEmpty:\r\nBlank: \t\r\nX: d\r\nY:\xC3\xA9\xFF\r\n\r\n",
+        {"GET / HTTP/1.1\r\nhOsT:a.example:80\r\nX: \t b \tc \t \r\nEmpty:\r\nBlank: \t\r\nX: "
+         "d\r\nY:\xC3\xA9\xFF\r\n\r\n",
          {"GET 1.1 / path=/ query= authority=a.example:80\n"
           "hOsT: a.example:80\r\nX: b \tc\r\nEmpty: \r\nBlank: \r\nX: d\r\nY: \xC3\xA9\xFF\r\n[]\n"}},
         {"GET / HTTP/1.1\r\n" + host + "Connection: close, foo\r\nUpgrade: x\r\nExpect: 100-continue\r\n\r\n",
@@ -166,31 +167,41 @@ const std::vector<Row>& validRequests() {
           "Expect: 100-continue\r\n[]\n"}},
         // Bodies with a length.
         {"POST /p HTTP/1.1\r\n" + host + "Content-Length: 5\r\n\r\nhello",
-         {"head", "POST 1.1 /p path=/p query= authority=a\nHost: a\r\nContent-Length: 5\r\nbody, length 5, [hello]\n"}},
+         {"head",
+          "POST 1.1 /p path=/p query= authority=a\nHost: a\r\nContent-Length: 5\r\nbody, length 5, "
+          "[hello]\n"}},
         {"POST /p HTTP/1.0\r\ncontent-length:00005\r\n\r\nhello",
-         {"head", "POST 1.0 /p path=/p query= authority=\ncontent-length: 00005\r\nbody, length 5, [hello]\n"}},
+         {"head",
+          "POST 1.0 /p path=/p query= authority=\ncontent-length: 00005\r\nbody, length 5, [hello]\n"}},
         {"POST /p HTTP/1.1\r\n" + host + "Content-Length: 0\r\n\r\n",
          {"POST 1.1 /p path=/p query= authority=a\nHost: a\r\nContent-Length: 0\r\nlength 0, []\n"}},
         {"GET /p HTTP/1.1\r\n" + host + "Content-Length: 3\r\n\r\n\r\n\n",
-         {"head", "GET 1.1 /p path=/p query= authority=a\nHost: a\r\nContent-Length: 3\r\nbody, length 3, [\r\n\n]\n"}},
+         {"head",
+          "GET 1.1 /p path=/p query= authority=a\nHost: a\r\nContent-Length: 3\r\nbody, length 3, "
+          "[\r\n\n]\n"}},
         {"POST /p HTTP/1.1\r\n" + host + "Content-Length: 18\r\n\r\nGET / HTTP/1.1\r\n\r\n",
          {"head",
           "POST 1.1 /p path=/p query= authority=a\nHost: a\r\nContent-Length: 18\r\n"
           "body, length 18, [GET / HTTP/1.1\r\n\r\n]\n"}},
         // Chunked ones.
         {"POST /p HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-         {"head", "POST 1.1 /p path=/p query= authority=a\nHost: a\r\nTransfer-Encoding: chunked\r\nbody, [hello]\n"}},
+         {"head",
+          "POST 1.1 /p path=/p query= authority=a\nHost: a\r\nTransfer-Encoding: chunked\r\nbody, "
+          "[hello]\n"}},
         {"POST /p HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-         {"head", "POST 1.1 /p path=/p query= authority=a\nHost: a\r\nTransfer-Encoding: chunked\r\nbody, []\n"}},
+         {"head",
+          "POST 1.1 /p path=/p query= authority=a\nHost: a\r\nTransfer-Encoding: chunked\r\nbody, []\n"}},
         {"POST /p HTTP/1.1\r\n" + host +
-             "Transfer-Encoding: Chunked\r\n\r\n1;a\r\nx\r\n00a;b;c=\"d;e f\";g=h\r\n0\r\n\r\n0123z\r\nB\r\n\r\nabcdefghi\r\n000;g\r\n\r\n",
+             "Transfer-Encoding: Chunked\r\n\r\n1;a\r\nx\r\n00a;b;c=\"d;e "
+             "f\";g=h\r\n0\r\n\r\n0123z\r\nB\r\n\r\nabcdefghi\r\n000;g\r\n\r\n",
          {"head",
           "POST 1.1 /p path=/p query= authority=a\nHost: a\r\nTransfer-Encoding: Chunked\r\n"
           "body, [x0\r\n\r\n0123z\r\nabcdefghi]\n"}},
         {"POST /p HTTP/1.1\r\n" + host +
              "Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n3\r\nabc\r\n0\r\nX-Sum:  7 \r\nY:\r\n\r\n",
          {"head",
-          "POST 1.1 /p path=/p query= authority=a\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n"
+          "POST 1.1 /p path=/p query= authority=a\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: "
+          "X-Sum\r\n"
           "body, [abc]\nX-Sum: 7\r\nY: \r\n"}},
         // An upgrade that somebody may ignore does not end HTTP.
         {"POST /p HTTP/1.1\r\n" + host + "Connection: Upgrade\r\nUpgrade: x/1\r\nContent-Length: 2\r\n\r\nhi",
@@ -251,7 +262,8 @@ TEST(HttpParserTest, BodyPiecesAreViewsOfTheInput) {
     HttpParser parser(limits);
     HttpRequest request;
     parser.begin(&request);
-    const std::string bytes = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+    const std::string bytes =
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
     std::string_view input = bytes;
     ASSERT_EQ(parser.parse(input), Event::Headers);
     EXPECT_TRUE(input.starts_with("3\r\n"));
@@ -293,7 +305,10 @@ TEST(HttpParserTest, IsUsedAgainAfterAnythingThatWent) {
     const HttpLimits limits;
     HttpParser parser(limits);
     const std::string before[] = {
-        "GET / HT", "BAD", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n", "GET / HTTP/1.1\r\nExpect: x\r\n",
+        "GET / HT",
+        "BAD",
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n",
+        "GET / HTTP/1.1\r\nExpect: x\r\n",
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhel",
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx",
@@ -312,7 +327,8 @@ TEST(HttpParserTest, IsUsedAgainAfterAnythingThatWent) {
         parser.begin(&second);
         std::string_view good = "GET /good HTTP/1.1\r\nHost: b\r\n\r\n";
         ASSERT_EQ(parser.parse(good), Event::Complete) << bytes;
-        EXPECT_EQ(describe(second, {}), "GET 1.1 /good path=/good query= authority=b\nHost: b\r\n[]\n") << bytes;
+        EXPECT_EQ(describe(second, {}), "GET 1.1 /good path=/good query= authority=b\nHost: b\r\n[]\n")
+            << bytes;
     }
 }
 
@@ -333,8 +349,9 @@ TEST(HttpParserTest, QueryParametersAreDecoded) {
 // RFC 9112 §7.1.1 allows it, but llhttp 8.1 takes the ';' behind an unquoted value for the line's end.
 // Nobody sends such chunks; stricter than the rule is safe.
 TEST(HttpParserTest, AnExtensionBehindAnUnquotedValueIsRefused) {
-    expectAtEveryCut("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;a=b;c\r\nx\r\n0\r\n\r\n",
-                     {"head", "error 400"});
+    expectAtEveryCut(
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;a=b;c\r\nx\r\n0\r\n\r\n",
+        {"head", "error 400"});
 }
 
 // One of each kind here; hostile_test has them all, through the whole stack.

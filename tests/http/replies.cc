@@ -81,7 +81,8 @@ private:
             if (!text) return false;
             if (text->empty()) return m_problem.empty();
             const size_t colon = text->find(": ");
-            if (colon == std::string_view::npos || colon == 0) return fail("field line: " + std::string(*text));
+            if (colon == std::string_view::npos || colon == 0)
+                return fail("field line: " + std::string(*text));
             fields.emplace_back(text->substr(0, colon), text->substr(colon + 2));
         }
     }
@@ -103,7 +104,8 @@ private:
         const std::string text = reply.header("Content-Length");
         size_t size = 0;
         const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), size);
-        if (text.empty() || error != std::errc() || end != text.data() + text.size()) return fail("length: " + text);
+        if (text.empty() || error != std::errc() || end != text.data() + text.size())
+            return fail("length: " + text);
         if (m_rest.size() < size) return false;
         reply.body = std::string(m_rest.substr(0, size));
         m_rest.remove_prefix(size);
@@ -139,17 +141,14 @@ private:
 }  // namespace
 
 size_t Reply::count(std::string_view name) const {
-    return static_cast<size_t>(std::count_if(
-        fields.begin(), fields.end(), [name](const auto& field) { return lowered(field.first) == lowered(name); }));
+    return static_cast<size_t>(std::count_if(fields.begin(), fields.end(), [name](const auto& field) {
+        return lowered(field.first) == lowered(name);
+    }));
 }
 
-std::string Reply::header(std::string_view name) const {
-    return firstOf(fields, name);
-}
+std::string Reply::header(std::string_view name) const { return firstOf(fields, name); }
 
-std::string Reply::trailer(std::string_view name) const {
-    return firstOf(trailers, name);
-}
+std::string Reply::trailer(std::string_view name) const { return firstOf(trailers, name); }
 
 std::vector<int> Replies::statuses() const {
     std::vector<int> list;

@@ -20,7 +20,9 @@ class HttpResponderTest : public HttpTest {
 protected:
     HttpResponderTest() {
         router().get("/hi", [](const HttpRequest&) { return HttpResponse::text("hi"); });
-        router().get("/held/*rest", [this](const HttpRequest&, HttpResponder responder) { held.push_back(std::move(responder)); });
+        router().get("/held/*rest", [this](const HttpRequest&, HttpResponder responder) {
+            held.push_back(std::move(responder));
+        });
     }
 
     // A connection whose request waits in held.
@@ -85,7 +87,8 @@ TEST_F(HttpResponderTest, MovingItMovesTheDuty) {
 
 TEST_F(HttpResponderTest, TheRequestStaysReadableWhileItIsHeld) {
     const auto peer = connect();
-    peer->feed("GET /held/a%20b?q=1 HTTP/1.1\r\nHost: example.com\r\nX-A: " + std::string(3000, 'v') + "\r\n\r\n");
+    peer->feed("GET /held/a%20b?q=1 HTTP/1.1\r\nHost: example.com\r\nX-A: " + std::string(3000, 'v') +
+               "\r\n\r\n");
     peer->feed(getRequest("/hi") + getRequest("/hi")).settle();
     ASSERT_EQ(held.size(), 1U);
     const HttpRequest& request = held[0].request();
@@ -107,9 +110,10 @@ TEST_F(HttpResponderTest, AnswersFromOtherThreadsKeepTheOrderOfRequests) {
     constexpr int kRequests = 200;
     std::vector<std::thread> threads;
     router().get("/t/:n", [&threads](const HttpRequest& request, HttpResponder responder) {
-        threads.emplace_back([responder = std::move(responder), n = std::string(request.param("n"))]() mutable {
-            responder.respond(HttpResponse::text(n));
-        });
+        threads.emplace_back(
+            [responder = std::move(responder), n = std::string(request.param("n"))]() mutable {
+                responder.respond(HttpResponse::text(n));
+            });
     });
     const auto peer = connect();
     std::string requests;
@@ -209,7 +213,9 @@ TEST_F(HttpResponderTest, OnClientGoneIsNotCalledForWhatWasAnswered) {
 
     const auto peer = connectHeld();
     held[0].onClientGone([&gone] { ++gone; });
-    std::thread([responder = std::move(held[0])]() mutable { responder.respond(HttpResponse::text("late")); }).join();
+    std::thread([responder = std::move(held[0])]() mutable {
+        responder.respond(HttpResponse::text("late"));
+    }).join();
     EXPECT_EQ(awaitReplies(*peer, 1).statuses(), std::vector<int>{200});
     peer->feedReset().settle();
     EXPECT_EQ(gone, 0);

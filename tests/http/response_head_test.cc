@@ -124,7 +124,8 @@ TEST(HttpDateTest, StandsBeforeTheEpochToo) {
 // --- The head ---
 
 TEST(ResponseHeadTest, StatusLinesKeepTheirSpace) {
-    EXPECT_EQ(headOf(HttpResponse(200)), "HTTP/1.1 200 OK\r\n" + std::string(kDate) + "Content-Length: 0\r\n\r\n");
+    EXPECT_EQ(headOf(HttpResponse(200)),
+              "HTTP/1.1 200 OK\r\n" + std::string(kDate) + "Content-Length: 0\r\n\r\n");
     EXPECT_EQ(headOf(HttpResponse(404)).substr(0, 24), "HTTP/1.1 404 Not Found\r\n");
     // RFC 9112 §4: the space stays where there is no phrase.
     EXPECT_EQ(headOf(HttpResponse(299)).substr(0, 15), "HTTP/1.1 299 \r\n");
@@ -153,8 +154,8 @@ TEST(ResponseHeadTest, FramingIsWhatTheSenderSays) {
 TEST(ResponseHeadTest, FramingFieldsOfTheHandlerAreLeftOut) {
     HttpResponse response(200);
     response.headers().add("X-First", "1");
-    for (const std::string_view name : {"Content-Length", "cOnTeNt-LeNgTh", "Transfer-Encoding", "TRANSFER-ENCODING",
-                                        "Connection", "connection"}) {
+    for (const std::string_view name : {"Content-Length", "cOnTeNt-LeNgTh", "Transfer-Encoding",
+                                        "TRANSFER-ENCODING", "Connection", "connection"}) {
         response.headers().add(name, "7");
     }
     response.headers().add("X-Last", "2");

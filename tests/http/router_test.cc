@@ -28,20 +28,22 @@ HttpHandler_t named(std::string name) {
 HttpHandler_t showing(std::string name, std::vector<std::string> params) {
     return [name = std::move(name), params = std::move(params)](const HttpRequest& request) {
         std::string text = name;
-        for (const std::string& param : params) text.append(" ").append(param).append("=").append(request.param(param));
+        for (const std::string& param : params)
+            text.append(" ").append(param).append("=").append(request.param(param));
         return HttpResponse::text(text);
     };
 }
 
 // Says that it was there, on the way in and on the way out.
 HttpMiddleware_t tracing(std::string name, std::vector<std::string>& trace) {
-    return [name = std::move(name), &trace](const HttpRequest&, HttpResponder responder, const HttpNext& next) {
-        trace.push_back("in " + name);
-        responder.onResponse([&trace, name](HttpResponse& response) {
-            trace.push_back("out " + name + " " + std::to_string(response.status()));
-        });
-        next(std::move(responder));
-    };
+    return
+        [name = std::move(name), &trace](const HttpRequest&, HttpResponder responder, const HttpNext& next) {
+            trace.push_back("in " + name);
+            responder.onResponse([&trace, name](HttpResponse& response) {
+                trace.push_back("out " + name + " " + std::to_string(response.status()));
+            });
+            next(std::move(responder));
+        };
 }
 
 class HttpRouterTest : public HttpTest {
@@ -63,9 +65,10 @@ TEST_F(HttpRouterTest, TheMostSpecificPatternWinsInAnyOrderOfRegistration) {
         std::string_view target;
         std::string_view pattern;
     };
-    constexpr Row kRows[] = {{"/a/b", "/a/b"},       {"/a/c", "/a/:y"}, {"/a/b/c", "/a/*rest"}, {"/a/", "/a/*rest"},
-                             {"/c/b", "/:x/b"},      {"/a", "/:x"},     {"/c/d", "/*rest"},     {"/", "/*rest"},
-                             {"/c/b/", "/*rest"},    {"/a/%62", "/a/b"}};
+    constexpr Row kRows[] = {{"/a/b", "/a/b"},    {"/a/c", "/a/:y"}, {"/a/b/c", "/a/*rest"},
+                             {"/a/", "/a/*rest"}, {"/c/b", "/:x/b"}, {"/a", "/:x"},
+                             {"/c/d", "/*rest"},  {"/", "/*rest"},   {"/c/b/", "/*rest"},
+                             {"/a/%62", "/a/b"}};
     do {
         startOver();
         for (const std::string& pattern : patterns) ASSERT_TRUE(router().get(pattern, named(pattern)));
@@ -74,7 +77,8 @@ TEST_F(HttpRouterTest, TheMostSpecificPatternWinsInAnyOrderOfRegistration) {
             peer->feed(requestOf("GET", row.target));
             const Replies replies = parseReplies(peer->collect());
             ASSERT_EQ(replies.size(), 1U);
-            ASSERT_EQ(replies[0].body, row.pattern) << row.target << " after " << ::testing::PrintToString(patterns);
+            ASSERT_EQ(replies[0].body, row.pattern)
+                << row.target << " after " << ::testing::PrintToString(patterns);
         }
     } while (std::next_permutation(patterns.begin(), patterns.end()));
 }
@@ -96,7 +100,8 @@ TEST_F(HttpRouterTest, ParametersAreDecodedOnce) {
 TEST_F(HttpRouterTest, ParametersOfOneRequestAreGoneInTheNext) {
     router().get("/u/:id", showing("user", {"id"}));
     router().get("/plain", showing("plain", {"id"}));
-    const Replies replies = ask(requestOf("GET", "/u/7") + requestOf("GET", "/plain") + requestOf("GET", "/u/8"));
+    const Replies replies =
+        ask(requestOf("GET", "/u/7") + requestOf("GET", "/plain") + requestOf("GET", "/u/8"));
     ASSERT_EQ(replies.size(), 3U);
     EXPECT_EQ(replies[0].body, "user id=7");
     EXPECT_EQ(replies[1].body, "plain id=");
@@ -175,7 +180,8 @@ TEST_F(HttpRouterTest, AHeadRouteOfItsOwnComesFirst) {
 
 TEST_F(HttpRouterTest, HeadOfWhatOnlyPostHasIs405) {
     router().post("/a", named("x"));
-    const Replies replies = ask(requestOf("HEAD", "/a") + requestOf("HEAD", "/b"), ScriptedPeer::kWhole, {0, 1});
+    const Replies replies =
+        ask(requestOf("HEAD", "/a") + requestOf("HEAD", "/b"), ScriptedPeer::kWhole, {0, 1});
     EXPECT_EQ(replies.statuses(), (std::vector<int>{405, 404}));
     EXPECT_EQ(replies[0].header("Allow"), "POST, OPTIONS");
 }
@@ -250,11 +256,13 @@ TEST_F(HttpRouterTest, ConflictsAreErrorsThatNameTheRoute) {
 }
 
 TEST_F(HttpRouterTest, MalformedPatternsAreErrorsThatNameThem) {
-    for (const std::string_view pattern : {"", "a", "a/b", "/a//b", "/:", "/*", "/*x/b", "/a/../b", "/:x/:x", "/%20"}) {
+    for (const std::string_view pattern :
+         {"", "a", "a/b", "/a//b", "/:", "/*", "/*x/b", "/a/../b", "/:x/:x", "/%20"}) {
         HttpRouter fresh;
         EXPECT_FALSE(fresh.get(pattern, named("x"))) << pattern;
         ASSERT_FALSE(fresh.status()) << pattern;
-        EXPECT_NE(fresh.status().error().message.find(pattern), std::string::npos) << fresh.status().error().message;
+        EXPECT_NE(fresh.status().error().message.find(pattern), std::string::npos)
+            << fresh.status().error().message;
     }
 }
 
@@ -267,7 +275,8 @@ TEST_F(HttpRouterTest, TheFirstErrorIsKeptAndTheOthersRoutesStand) {
     EXPECT_FALSE(fresh.any("/a", named("5")));
     EXPECT_FALSE(fresh.upgrade("nope", "x", [](const HttpRequest&, HttpResponder) {}));
     ASSERT_FALSE(fresh.status());
-    EXPECT_NE(fresh.status().error().message.find("GET /a"), std::string::npos) << fresh.status().error().message;
+    EXPECT_NE(fresh.status().error().message.find("GET /a"), std::string::npos)
+        << fresh.status().error().message;
 }
 
 TEST_F(HttpRouterTest, GroupsAndTheirRouterShareConflicts) {
@@ -318,12 +327,13 @@ TEST_F(HttpRouterTest, AGroupsMiddlewareRunsForItsRoutesAlone) {
     api.use(tracing("api 2", trace));
 
     EXPECT_EQ(bodyOf("GET", "/api/inner/x"), "x");
-    EXPECT_EQ(trace, (std::vector<std::string>{"in outer", "in api 1", "in api 2", "in inner", "out inner 200",
-                                               "out api 2 200", "out api 1 200", "out outer 200"}));
+    EXPECT_EQ(trace,
+              (std::vector<std::string>{"in outer", "in api 1", "in api 2", "in inner", "out inner 200",
+                                        "out api 2 200", "out api 1 200", "out outer 200"}));
     trace.clear();
     EXPECT_EQ(bodyOf("GET", "/api/y"), "y");
-    EXPECT_EQ(trace, (std::vector<std::string>{"in outer", "in api 1", "in api 2", "out api 2 200", "out api 1 200",
-                                               "out outer 200"}));
+    EXPECT_EQ(trace, (std::vector<std::string>{"in outer", "in api 1", "in api 2", "out api 2 200",
+                                               "out api 1 200", "out outer 200"}));
     trace.clear();
     EXPECT_EQ(bodyOf("GET", "/z"), "z");
     EXPECT_EQ(trace, (std::vector<std::string>{"in outer", "out outer 200"}));
@@ -403,7 +413,8 @@ TEST_F(HttpRouterTest, MiddlewareMayPassOnLaterFromAnotherThread) {
     std::vector<std::string> trace;
     router().use(tracing("first", trace));
     router().use([&worker](const HttpRequest&, HttpResponder responder, const HttpNext& next) {
-        worker = std::thread([responder = std::move(responder), next]() mutable { next(std::move(responder)); });
+        worker =
+            std::thread([responder = std::move(responder), next]() mutable { next(std::move(responder)); });
     });
     router().use([](const HttpRequest& request, HttpResponder responder, const HttpNext& next) {
         responder.onResponse([path = std::string(request.path())](HttpResponse& response) {
@@ -436,8 +447,8 @@ TEST_F(HttpRouterTest, WhatMiddlewareThrowsIs500) {
     EXPECT_EQ(get("/other").status, 500);
     EXPECT_EQ(get("/after").body, "fine");
     EXPECT_TRUE(log().contains("thrown after"));
-    EXPECT_EQ(trace, (std::vector<std::string>{"in outer", "out outer 500", "in outer", "out outer 500", "in outer",
-                                               "out outer 200"}));
+    EXPECT_EQ(trace, (std::vector<std::string>{"in outer", "out outer 500", "in outer", "out outer 500",
+                                               "in outer", "out outer 200"}));
 }
 
 TEST_F(HttpRouterTest, MiddlewareThatDropsTheResponderIs500) {
@@ -456,9 +467,8 @@ TEST_F(HttpRouterTest, WhatAResponseHookThrowsIs500) {
     });
     router().get("/sync", named("never"));
     router().get("/thread", [&worker](const HttpRequest&, HttpResponder responder) {
-        worker = std::thread([responder = std::move(responder)]() mutable {
-            responder.respond(HttpResponse::text("never"));
-        });
+        worker = std::thread(
+            [responder = std::move(responder)]() mutable { responder.respond(HttpResponse::text("never")); });
     });
     router().get("/stream", [](const HttpRequest&, HttpResponder responder) {
         HttpBodyWriter writer = responder.stream(HttpResponse(200));
@@ -482,7 +492,8 @@ TEST_F(HttpRouterTest, TheOutermostMiddlewareSeesWhatNoRouteAnswers) {
     api.use(tracing("api", trace));
     api.get("/a", named("a"));
     const auto traced = [&trace](int status) {
-        const bool same = trace == std::vector<std::string>{"in outer", "out outer " + std::to_string(status)};
+        const bool same =
+            trace == std::vector<std::string>{"in outer", "out outer " + std::to_string(status)};
         trace.clear();
         return same;
     };

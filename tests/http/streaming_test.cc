@@ -162,7 +162,8 @@ TEST_F(HttpStreamTest, ABrokenOffStreamDoesNotTakeEarlierAnswersWithIt) {
 TEST_F(HttpStreamTest, OldClientsReadToTheEndOfTheConnection) {
     for (const std::string_view connection : {"", "Connection: keep-alive\r\n"}) {
         const auto peer = connect();
-        peer->feed("GET /stream HTTP/1.0\r\n" + std::string(connection) + "\r\n" + getRequest("/hi")).settle();
+        peer->feed("GET /stream HTTP/1.0\r\n" + std::string(connection) + "\r\n" + getRequest("/hi"))
+            .settle();
         writer.write("hello ");
         writer.write("world");
         EXPECT_FALSE(peer->isEnded());
@@ -421,18 +422,24 @@ protected:
         streamed.streamBody = true;
         router().get("/hi", [](const HttpRequest&) { return HttpResponse::text("hi"); });
         // Reads at once, answers with what it got at the end.
-        router().any("/upload", [this](const HttpRequest& request, HttpResponder responder) {
-            EXPECT_EQ(request.body(), "");
-            auto upload = std::make_shared<Upload>();
-            upload->responder = std::move(responder);
-            uploads.push_back(upload);
-            read(upload);
-        }, streamed);
+        router().any(
+            "/upload",
+            [this](const HttpRequest& request, HttpResponder responder) {
+                EXPECT_EQ(request.body(), "");
+                auto upload = std::make_shared<Upload>();
+                upload->responder = std::move(responder);
+                uploads.push_back(upload);
+                read(upload);
+            },
+            streamed);
         // Waits until the test reads.
-        router().any("/wait", [this](const HttpRequest&, HttpResponder responder) {
-            uploads.push_back(std::make_shared<Upload>());
-            uploads.back()->responder = std::move(responder);
-        }, streamed);
+        router().any(
+            "/wait",
+            [this](const HttpRequest&, HttpResponder responder) {
+                uploads.push_back(std::make_shared<Upload>());
+                uploads.back()->responder = std::move(responder);
+            },
+            streamed);
     }
 
     void read(const std::shared_ptr<Upload>& upload) {
@@ -445,7 +452,8 @@ protected:
     }
 
     static std::string chunked(std::string_view path, std::string_view body, size_t chunk) {
-        std::string text = "POST " + std::string(path) + " HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        std::string text =
+            "POST " + std::string(path) + " HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
         while (!body.empty()) {
             const std::string_view piece = body.substr(0, chunk);
             body.remove_prefix(piece.size());
@@ -656,13 +664,16 @@ TEST_F(HttpBodyStreamTest, APeerThatNeverEndsIsClosedAllTheSame) {
 }
 
 TEST_F(HttpBodyStreamTest, AnAnswerInsideABodyCallbackIsFine) {
-    router().post("/early", [](const HttpRequest&, HttpResponder responder) {
-        auto owner = std::make_shared<std::optional<HttpResponder>>(std::move(responder));
-        (*owner)->readBody([owner](std::string_view piece, bool) {
-            if (*owner) (*owner)->respond(HttpResponse::text("first was " + std::string(piece)));
-            owner->reset();
-        });
-    }, HttpRouteOptions{std::nullopt, true});
+    router().post(
+        "/early",
+        [](const HttpRequest&, HttpResponder responder) {
+            auto owner = std::make_shared<std::optional<HttpResponder>>(std::move(responder));
+            (*owner)->readBody([owner](std::string_view piece, bool) {
+                if (*owner) (*owner)->respond(HttpResponse::text("first was " + std::string(piece)));
+                owner->reset();
+            });
+        },
+        HttpRouteOptions{std::nullopt, true});
     for (const size_t fragment : {size_t{1}, size_t{7}, ScriptedPeer::kWhole}) {
         const auto peer = connect();
         peer->feed(postHead("/early", 100) + "x").settle();
@@ -675,10 +686,13 @@ TEST_F(HttpBodyStreamTest, AnAnswerInsideABodyCallbackIsFine) {
 }
 
 TEST_F(HttpBodyStreamTest, WhatABodyCallbackThrowsIs500) {
-    router().post("/throws", [](const HttpRequest&, HttpResponder responder) {
-        auto owner = std::make_shared<HttpResponder>(std::move(responder));
-        owner->readBody([owner](std::string_view, bool) { throw std::runtime_error("bad piece"); });
-    }, HttpRouteOptions{std::nullopt, true});
+    router().post(
+        "/throws",
+        [](const HttpRequest&, HttpResponder responder) {
+            auto owner = std::make_shared<HttpResponder>(std::move(responder));
+            owner->readBody([owner](std::string_view, bool) { throw std::runtime_error("bad piece"); });
+        },
+        HttpRouteOptions{std::nullopt, true});
     const auto peer = connect();
     peer->feed(postRequest("/throws", "hello"));
     EXPECT_EQ(parseReplies(peer->collect()).statuses(), std::vector<int>{500});
@@ -695,7 +709,9 @@ TEST_F(HttpBodyStreamTest, TooLargeBodiesAreCutOff) {
     EXPECT_EQ(parseReplies(counted->collect()).statuses(), std::vector<int>{413});
     const auto peer = connect();
     int gone = 0;
-    peer->feed("POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1f4\r\n" + std::string(500, 'b')).settle();
+    peer->feed("POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1f4\r\n" +
+               std::string(500, 'b'))
+        .settle();
     ASSERT_EQ(uploads.size(), 1U);
     uploads[0]->responder->onClientGone([&gone] { ++gone; });
     peer->feed("\r\n1f5\r\n").settle();
@@ -730,18 +746,22 @@ TEST_F(HttpBodyStreamTest, AClientThatLeavesInsideItsBodyIsTold) {
 
 // The body comes in while the answer goes out: an echo.
 TEST_F(HttpBodyStreamTest, AnAnswerMayBeStreamedWhileTheBodyIsRead) {
-    router().post("/echo", [](const HttpRequest&, HttpResponder responder) {
-        struct Echo {
-            HttpBodyWriter writer{};
-        };
-        auto shared = std::make_shared<Echo>();
-        responder.readBody([shared](std::string_view piece, bool last) {
-            if (!piece.empty() && shared->writer.write(std::string(piece)) == Wrote::Wait) shared->writer.pauseBody();
-            if (last) shared->writer.finish();
-        });
-        shared->writer = responder.stream(HttpResponse(200));
-        shared->writer.onDrain([shared] { shared->writer.resumeBody(); });
-    }, HttpRouteOptions{2'000'000, true});
+    router().post(
+        "/echo",
+        [](const HttpRequest&, HttpResponder responder) {
+            struct Echo {
+                HttpBodyWriter writer{};
+            };
+            auto shared = std::make_shared<Echo>();
+            responder.readBody([shared](std::string_view piece, bool last) {
+                if (!piece.empty() && shared->writer.write(std::string(piece)) == Wrote::Wait)
+                    shared->writer.pauseBody();
+                if (last) shared->writer.finish();
+            });
+            shared->writer = responder.stream(HttpResponse(200));
+            shared->writer.onDrain([shared] { shared->writer.resumeBody(); });
+        },
+        HttpRouteOptions{2'000'000, true});
     const std::string body = patternOf(1'000'000);
     for (const std::string& request : {postRequest("/echo", body), chunked("/echo", body, 3000)}) {
         const auto peer = connect();
@@ -764,13 +784,20 @@ TEST_F(HttpBodyStreamTest, AnAnswerMayBeStreamedWhileTheBodyIsRead) {
 }
 
 TEST_F(HttpBodyStreamTest, TrailersAreThereAtTheEnd) {
-    router().post("/t", [](const HttpRequest&, HttpResponder responder) {
-        auto shared = std::make_shared<HttpResponder>(std::move(responder));
-        shared->readBody([shared](std::string_view, bool last) {
-            if (last) shared->respond(HttpResponse::text(std::string(shared->request().trailers().get("X-Sum"))));
-        });
-    }, HttpRouteOptions{std::nullopt, true});
-    EXPECT_EQ(askOne("POST /t HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-Sum: 7\r\n\r\n").body,
+    router().post(
+        "/t",
+        [](const HttpRequest&, HttpResponder responder) {
+            auto shared = std::make_shared<HttpResponder>(std::move(responder));
+            shared->readBody([shared](std::string_view, bool last) {
+                if (last)
+                    shared->respond(
+                        HttpResponse::text(std::string(shared->request().trailers().get("X-Sum"))));
+            });
+        },
+        HttpRouteOptions{std::nullopt, true});
+    EXPECT_EQ(askOne("POST /t HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-Sum: "
+                     "7\r\n\r\n")
+                  .body,
               "7");
 }
 

@@ -34,13 +34,28 @@ TEST(ReasonPhraseTest, KnowsTheRegisteredCodesAlone) {
         int status;
         std::string_view phrase;
     };
-    constexpr Row kRows[] = {{100, "Continue"}, {101, "Switching Protocols"}, {200, "OK"}, {204, "No Content"},
-                             {304, "Not Modified"}, {400, "Bad Request"}, {404, "Not Found"},
-                             {405, "Method Not Allowed"}, {408, "Request Timeout"}, {413, "Content Too Large"},
-                             {414, "URI Too Long"}, {417, "Expectation Failed"}, {426, "Upgrade Required"},
-                             {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"},
-                             {501, "Not Implemented"}, {503, "Service Unavailable"},
-                             {505, "HTTP Version Not Supported"}, {599, ""}, {299, ""}, {0, ""}, {-1, ""}};
+    constexpr Row kRows[] = {{100, "Continue"},
+                             {101, "Switching Protocols"},
+                             {200, "OK"},
+                             {204, "No Content"},
+                             {304, "Not Modified"},
+                             {400, "Bad Request"},
+                             {404, "Not Found"},
+                             {405, "Method Not Allowed"},
+                             {408, "Request Timeout"},
+                             {413, "Content Too Large"},
+                             {414, "URI Too Long"},
+                             {417, "Expectation Failed"},
+                             {426, "Upgrade Required"},
+                             {431, "Request Header Fields Too Large"},
+                             {500, "Internal Server Error"},
+                             {501, "Not Implemented"},
+                             {503, "Service Unavailable"},
+                             {505, "HTTP Version Not Supported"},
+                             {599, ""},
+                             {299, ""},
+                             {0, ""},
+                             {-1, ""}};
     for (const Row& row : kRows) EXPECT_EQ(reasonPhrase(row.status), row.phrase) << row.status;
 }
 
@@ -50,10 +65,12 @@ TEST(EqualsIgnoreCaseTest, FoldsLettersOfAsciiAlone) {
         std::string_view b;
         bool equal;
     };
-    constexpr Row kRows[] = {{"", "", true}, {"Host", "hOST", true}, {"Host", "Hosts", false}, {"a", "", false},
-                             {"[", "{", false},  // a bit apart, as letters of the two cases are
-                             {"@", "`", false}, {"\xC4", "\xE4", false}, {"x-1_~", "X-1_~", true}};
-    for (const Row& row : kRows) EXPECT_EQ(equalsIgnoreCase(row.a, row.b), row.equal) << row.a << " " << row.b;
+    constexpr Row kRows[] = {
+        {"", "", true},    {"Host", "hOST", true},  {"Host", "Hosts", false},
+        {"a", "", false},  {"[", "{", false},  // a bit apart, as letters of the two cases are
+        {"@", "`", false}, {"\xC4", "\xE4", false}, {"x-1_~", "X-1_~", true}};
+    for (const Row& row : kRows)
+        EXPECT_EQ(equalsIgnoreCase(row.a, row.b), row.equal) << row.a << " " << row.b;
 }
 
 TEST(ListContainsTest, ComparesWholeTokens) {
@@ -61,10 +78,11 @@ TEST(ListContainsTest, ComparesWholeTokens) {
         std::string_view list;
         bool has;
     };
-    constexpr Row kRows[] = {{"close", true}, {"CLOSE", true}, {"foo, close", true}, {"close,foo", true},
-                             {" \tclose\t ", true}, {"foo ,\tclose ,bar", true}, {",,close,,", true},
-                             {"", false}, {",", false}, {"closed", false}, {"unclose", false},
-                             {"clo se", false}, {"close;x", false}, {"\"close\"", false}, {"keep-alive", false}};
+    constexpr Row kRows[] = {{"close", true},     {"CLOSE", true},       {"foo, close", true},
+                             {"close,foo", true}, {" \tclose\t ", true}, {"foo ,\tclose ,bar", true},
+                             {",,close,,", true}, {"", false},           {",", false},
+                             {"closed", false},   {"unclose", false},    {"clo se", false},
+                             {"close;x", false},  {"\"close\"", false},  {"keep-alive", false}};
     for (const Row& row : kRows) EXPECT_EQ(listContains(row.list, "close"), row.has) << row.list;
 }
 

@@ -19,9 +19,7 @@ namespace {
 
 constexpr std::string_view kOffer = "Connection: Upgrade\r\nUpgrade: echo\r\n";
 
-std::string upgradeRequest(std::string_view path = "/echo") {
-    return getRequest(path, kOffer);
-}
+std::string upgradeRequest(std::string_view path = "/echo") { return getRequest(path, kOffer); }
 
 // The protocol: sends back what it gets, in capital letters. Lives inside the connection's callback.
 class ShoutProtocol {
@@ -34,9 +32,11 @@ public:
     static HttpTakeOver_t takeOver(int& alive) {
         return [&alive](const ConnectionPtr_t& connection) {
             const auto self = std::make_shared<ShoutProtocol>(alive);
-            connection->setEventCallback([self](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
-                if (event == Conn_ReadEvent) self->onRead(*c, static_cast<const StackBuffer*>(context)->view());
-            });
+            connection->setEventCallback(
+                [self](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
+                    if (event == Conn_ReadEvent)
+                        self->onRead(*c, static_cast<const StackBuffer*>(context)->view());
+                });
         };
     }
 
@@ -165,11 +165,12 @@ TEST_F(HttpUpgradeTest, TheNewLayerMayPauseReadingAtOnce) {
         router().upgrade("/pausing", "echo", [&](const HttpRequest&, HttpResponder responder) {
             responder.upgrade(HttpResponse(101), [&, inTakeOver](const ConnectionPtr_t& connection) {
                 if (inTakeOver) connection->pauseReading();
-                connection->setEventCallback([&got](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
-                    if (event != Conn_ReadEvent) return;
-                    got += static_cast<const StackBuffer*>(context)->view();
-                    c->pauseReading();
-                });
+                connection->setEventCallback(
+                    [&got](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
+                        if (event != Conn_ReadEvent) return;
+                        got += static_cast<const StackBuffer*>(context)->view();
+                        c->pauseReading();
+                    });
             });
         });
         const auto peer = connect();
@@ -346,8 +347,9 @@ TEST_F(HttpUpgradeTest, OnlyOffersOfHttp11ThatNameTheTokenAreTaken) {
 
 TEST_F(HttpUpgradeTest, OffersThatNobodyTakesAreOrdinaryRequests) {
     router().get("/echo", [](const HttpRequest&) { return HttpResponse::text("plain"); });
-    const Replies replies = ask(getRequest("/echo", "Connection: upgrade\r\nUpgrade: other\r\n") + getRequest("/echo") +
-                                getRequest("/hi", kOffer) + getRequest("/none", kOffer));
+    const Replies replies =
+        ask(getRequest("/echo", "Connection: upgrade\r\nUpgrade: other\r\n") + getRequest("/echo") +
+            getRequest("/hi", kOffer) + getRequest("/none", kOffer));
     EXPECT_EQ(replies.statuses(), (std::vector<int>{200, 200, 200, 404}));
     EXPECT_EQ(replies[0].body, "plain");
     EXPECT_EQ(askOne("GET /echo HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n").body, "plain");
@@ -377,8 +379,8 @@ TEST_F(HttpUpgradeTest, AnUpgradeMayBeRefused) {
     });
     router().upgrade("/dropped", "echo", [](const HttpRequest&, HttpResponder) {});
     router().upgrade("/throws", "echo", [](const HttpRequest&, HttpResponder) { throw 7; });
-    const Replies replies = ask(upgradeRequest("/refused") + upgradeRequest("/dropped") + upgradeRequest("/throws") +
-                                getRequest("/hi"));
+    const Replies replies = ask(upgradeRequest("/refused") + upgradeRequest("/dropped") +
+                                upgradeRequest("/throws") + getRequest("/hi"));
     EXPECT_EQ(replies.statuses(), (std::vector<int>{403, 500, 500, 200}));
 }
 
@@ -401,7 +403,10 @@ TEST_F(HttpUpgradeTest, MiddlewareStandsBeforeUpgrades) {
 TEST_F(HttpUpgradeTest, HeadersOfTheHandlerGoIntoThe101) {
     router().upgrade("/fields", "echo", [this](const HttpRequest&, HttpResponder responder) {
         HttpResponse head(101);
-        head.header("X-A", "b").header("Upgrade", "echo/9").header("Connection", "close").header("Content-Length", "5");
+        head.header("X-A", "b")
+            .header("Upgrade", "echo/9")
+            .header("Connection", "close")
+            .header("Content-Length", "5");
         head.header("Transfer-Encoding", "chunked").setBody("never");
         responder.upgrade(std::move(head), ShoutProtocol::takeOver(alive));
     });
@@ -423,8 +428,9 @@ TEST_F(HttpUpgradeTest, OrdinaryRoutesCannotUpgrade) {
     router().get("/plain", [](const HttpRequest&, HttpResponder responder) {
         responder.upgrade(HttpResponse(101), [](const ConnectionPtr_t&) { FAIL(); });
     });
-    const Replies replies = ask(getRequest("/plain") + getRequest("/plain", kOffer) +
-                                "GET /plain HTTP/1.0\r\nConnection: upgrade, keep-alive\r\nUpgrade: echo\r\n\r\n");
+    const Replies replies =
+        ask(getRequest("/plain") + getRequest("/plain", kOffer) +
+            "GET /plain HTTP/1.0\r\nConnection: upgrade, keep-alive\r\nUpgrade: echo\r\n\r\n");
     EXPECT_EQ(replies.statuses(), (std::vector<int>{500, 500, 500}));
     EXPECT_TRUE(log().contains("/plain"));
 }

@@ -32,6 +32,7 @@ expect_match() {
 
 # Starts the server with the given arguments; sets $server and $url from its line.
 start() {
+    : >"$kDir/out"  # not what an earlier server said there
     "$kServer" "$@" >"$kDir/out" 2>"$kDir/log" &
     server=$!
     local line=

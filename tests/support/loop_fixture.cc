@@ -130,9 +130,7 @@ bool BlockingClient::isReset() {
     return ::recv(fd(), &byte, 1, 0) < 0 && errno == ECONNRESET;
 }
 
-void BlockingClient::shutDownWrite() {
-    ::shutdown(fd(), SHUT_WR);
-}
+void BlockingClient::shutDownWrite() { ::shutdown(fd(), SHUT_WR); }
 
 void BlockingClient::reset() {
     const linger abort{1, 0};
@@ -143,12 +141,14 @@ void BlockingClient::reset() {
 // --- EventLog ---
 
 void PrintTo(ConnEvent event, std::ostream* out) {
-    constexpr std::array kNames{"Established", "Connect", "Connecting", "Read", "WriteComplete", "Error", "Close"};
+    constexpr std::array kNames{"Established",   "Connect", "Connecting", "Read",
+                                "WriteComplete", "Error",   "Close"};
     *out << kNames[event];
 }
 
 ConnEventCallback_t EventLog::callback() {
-    return [this, alive = std::weak_ptr<bool>(m_alive)](const ConnectionPtr_t&, ConnEvent event, const void* context) {
+    return [this, alive = std::weak_ptr<bool>(m_alive)](const ConnectionPtr_t&, ConnEvent event,
+                                                        const void* context) {
         if (!alive.expired()) record(event, context);
     };
 }
@@ -186,8 +186,8 @@ void LoopTest::advance(Duration step) {
 }
 
 ConnectionPtr_t LoopTest::startConnection(FileDescriptor socket, ConnEventCallback_t callback) {
-    const auto connection =
-        std::make_shared<Connection>(loop(), std::move(socket), plainTransport(), Connection::Origin::Accepted);
+    const auto connection = std::make_shared<Connection>(loop(), std::move(socket), plainTransport(),
+                                                         Connection::Origin::Accepted);
     connection->setEventCallback(std::move(callback));
     connection->start();
     return connection;

@@ -56,7 +56,8 @@ std::string ScriptedPeer::collect() {
 
 std::string ScriptedPeer::collectUntilClosed(std::chrono::milliseconds deadline) {
     const auto end = std::chrono::steady_clock::now() + deadline;
-    while (!isClosed() && std::chrono::steady_clock::now() < end) m_loop->runOnce(std::chrono::milliseconds(1));
+    while (!isClosed() && std::chrono::steady_clock::now() < end)
+        m_loop->runOnce(std::chrono::milliseconds(1));
     EXPECT_TRUE(isClosed()) << "still open after " << deadline.count() << " ms";
     return collect();
 }

@@ -46,9 +46,7 @@ TransportPtr_t ScriptedTransport::handOut() {
     return TransportPtr_t(this);
 }
 
-void ScriptedTransport::release() noexcept {
-    const auto last = std::exchange(m_self, nullptr);
-}
+void ScriptedTransport::release() noexcept { const auto last = std::exchange(m_self, nullptr); }
 
 // --- Script ---
 
@@ -57,27 +55,20 @@ void ScriptedTransport::feed(std::string_view bytes, size_t fragment, Arrival ar
     bool isFirst = true;
     while (!bytes.empty()) {
         const std::string_view next = bytes.substr(0, fragment);
-        feedStep({{IoStatus::Ok, next.size(), {}}, std::string(next), !isFirst && arrival == Arrival::Buffered});
+        feedStep(
+            {{IoStatus::Ok, next.size(), {}}, std::string(next), !isFirst && arrival == Arrival::Buffered});
         bytes.remove_prefix(next.size());
         isFirst = false;
     }
 }
 
-void ScriptedTransport::feedWantRead() {
-    feedStep({wantsRead(), {}, false});
-}
+void ScriptedTransport::feedWantRead() { feedStep({wantsRead(), {}, false}); }
 
-void ScriptedTransport::feedWantWrite() {
-    feedStep({wantsWrite(), {}, false});
-}
+void ScriptedTransport::feedWantWrite() { feedStep({wantsWrite(), {}, false}); }
 
-void ScriptedTransport::feedEnd() {
-    feedStep({{IoStatus::End, 0, {}}, {}, false});
-}
+void ScriptedTransport::feedEnd() { feedStep({{IoStatus::End, 0, {}}, {}, false}); }
 
-void ScriptedTransport::feedError(std::errc error) {
-    feedStep({fails(error), {}, false});
-}
+void ScriptedTransport::feedError(std::errc error) { feedStep({fails(error), {}, false}); }
 
 void ScriptedTransport::feedStep(Input step) {
     m_input.push_back(std::move(step));
@@ -119,9 +110,7 @@ void ScriptedTransport::unblockWrites() {
     m_isBlocked = false;
 }
 
-std::string ScriptedTransport::takeWritten() {
-    return std::exchange(m_written, std::string());
-}
+std::string ScriptedTransport::takeWritten() { return std::exchange(m_written, std::string()); }
 
 // --- Transport ---
 
@@ -208,8 +197,6 @@ IoResult ScriptedTransport::endWrite(int) {
     return result;
 }
 
-bool ScriptedTransport::hasPendingInput() const {
-    return !m_input.empty() && m_input.front().isBuffered;
-}
+bool ScriptedTransport::hasPendingInput() const { return !m_input.empty() && m_input.front().isBuffered; }
 
 }  // namespace tnet

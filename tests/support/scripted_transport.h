@@ -118,10 +118,10 @@ private:
 
     FileDescriptor m_socket;  // until the connection takes it
     FileDescriptor m_peer;
-    int m_fd;                     // the connection's end
-    bool m_isRinging = false;     // a byte is in the socket
-    bool m_isWoken = false;       // becomeReadable
-    bool m_isBlocked = false;     // blockWrites
+    int m_fd;                                   // the connection's end
+    bool m_isRinging = false;                   // a byte is in the socket
+    bool m_isWoken = false;                     // becomeReadable
+    bool m_isBlocked = false;                   // blockWrites
     std::shared_ptr<ScriptedTransport> m_self;  // the connection's share
 
     std::deque<Input> m_input;

@@ -33,7 +33,8 @@ protected:
 
     // One that no socket stands behind: Connecting, never started.
     ConnectionPtr_t makeIdleOne() {
-        return std::make_shared<Connection>(loop(), FileDescriptor(), plainTransport(), Connection::Origin::Accepted);
+        return std::make_shared<Connection>(loop(), FileDescriptor(), plainTransport(),
+                                            Connection::Origin::Accepted);
     }
 
     std::unique_ptr<ScriptedPeer> makeConnected(ConnChecker& checker) {
@@ -211,7 +212,9 @@ TEST_F(ConnCheckerTest, NobodyIsFoundLaterThanTheFormulaSays) {
             std::vector<bool> found(size, false);
             Duration latest{};
             // They all talk for a while, and each falls silent at its own time.
-            for (int tick = 0; tick < 1000 && std::count(found.begin(), found.end(), true) < static_cast<long>(size); ++tick) {
+            for (int tick = 0;
+                 tick < 1000 && std::count(found.begin(), found.end(), true) < static_cast<long>(size);
+                 ++tick) {
                 for (size_t i = 0; i < size; ++i) {
                     if (found[i] || tick > static_cast<int>(i * 7 % 40 + random() % 3)) continue;
                     peers[i]->feed("x").settle();

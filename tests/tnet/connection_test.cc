@@ -31,7 +31,8 @@ constexpr size_t kFragments[] = {1, 2, 3, 4, 5, 6, 7, 8, 16, 31};
 
 // A scripted peer whose connection's events are logged.
 struct Watched {
-    explicit Watched(IOLoop* loop, Connection::Origin origin = Connection::Origin::Accepted) : peer(loop, origin) {
+    explicit Watched(IOLoop* loop, Connection::Origin origin = Connection::Origin::Accepted)
+        : peer(loop, origin) {
         peer.connection()->setEventCallback(log.callback());
     }
 
@@ -44,9 +45,7 @@ struct Watched {
 
 using Events = std::vector<ConnEvent>;
 
-SharedBytesPtr_t share(std::string bytes) {
-    return std::make_shared<const std::string>(std::move(bytes));
-}
+SharedBytesPtr_t share(std::string bytes) { return std::make_shared<const std::string>(std::move(bytes)); }
 
 SharedFilePtr_t makeFile(std::string_view content) {
     FileDescriptor file(::memfd_create("connection_test", MFD_CLOEXEC));
@@ -113,7 +112,8 @@ TEST_F(ConnectionTest, ResetWhileReadingIsOneErrorAndOneClose) {
     Watched w(loop());
     w.peer.start();
     w.peer.feed("half a req").feedReset().settle();
-    EXPECT_EQ(w.log.events, (Events{Conn_EstablishedEvent, Conn_ReadEvent, Conn_ErrorEvent, Conn_CloseEvent}));
+    EXPECT_EQ(w.log.events,
+              (Events{Conn_EstablishedEvent, Conn_ReadEvent, Conn_ErrorEvent, Conn_CloseEvent}));
     EXPECT_EQ(w.log.error, std::errc::connection_reset);
     EXPECT_EQ(w.log.bytes, "half a req");
 }
@@ -160,10 +160,11 @@ TEST_F(ConnectionTest, ResumingFindsInputThatIsAlreadyDecrypted) {
         SCOPED_TRACE(fragment);
         EventLog log;
         ScriptedPeer peer(loop());
-        peer.connection()->setEventCallback([&](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
-            log.record(event, context);
-            if (event == Conn_ReadEvent) c->pauseReading();
-        });
+        peer.connection()->setEventCallback(
+            [&](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
+                log.record(event, context);
+                if (event == Conn_ReadEvent) c->pauseReading();
+            });
         peer.start();
         const std::string bytes = pattern(70);
         peer.feed(bytes, fragment, ScriptedPeer::Arrival::Buffered).settle();
@@ -269,6 +270,97 @@ TEST_F(ConnectionTest, AHungUpPeerDoesNotSpinAPausedConnection) {
     EXPECT_LE(rounds, 6);
     connection->resumeReading();
     ASSERT_TRUE(runUntil([&] { return log.has(Conn_CloseEvent); }));
+}
+
+// --- Handing on what was read too far ---
+
+TEST_F(ConnectionTest, RedeliveredBytesReachTheNewCallbackAtOnce) {
+    EventLog later;
+    ScriptedPeer peer(loop());
+    peer.connection()->setEventCallback([&](const ConnectionPtr_t& c, ConnEvent event, const void*) {
+        if (event != Conn_ReadEvent) return;
+        c->setEventCallback(later.callback());
+        c->redeliver("rest");
+        EXPECT_EQ(later.bytes, "rest");
+        c->redeliver(" and more");
+        EXPECT_EQ(later.bytes, "rest and more");
+    });
+    peer.start();
+    peer.feed("upgrade").feed(", then this").settle();
+    EXPECT_EQ(later.bytes, "rest and more, then this");
+}
+
+TEST_F(ConnectionTest, RedeliveringOutsideAnEventIsAnEventLikeAnyOther) {
+    EventLog log;
+    ScriptedPeer peer(loop());
+    peer.connection()->setEventCallback([&](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
+        log.record(event, context);
+        if (event != Conn_ReadEvent) return;
+        c->send("gathered ");
+        c->send("answer");
+        EXPECT_EQ(peer.transport().writeCalls(), 0U);
+    });
+    peer.start();
+    peer.connection()->redeliver("kept");
+    EXPECT_EQ(log.bytes, "kept");
+    EXPECT_EQ(peer.collect(), "gathered answer");
+    EXPECT_EQ(peer.transport().writeCalls(), 1U);
+    peer.connection()->close();
+    peer.connection()->redeliver("too late");
+    peer.settle();
+    EXPECT_EQ(log.bytes, "kept");
+}
+
+TEST_F(ConnectionTest, ARedeliveryMayBeReplacedAndClosedInItsTurn) {
+    EventLog last;
+    int firstCalls = 0;
+    int secondCalls = 0;
+    const auto captured = std::make_shared<std::string>("still here");
+    ScriptedPeer peer(loop());
+    peer.connection()->setEventCallback(
+        [&, captured](const ConnectionPtr_t& c, ConnEvent event, const void*) {
+            if (event != Conn_ReadEvent) return;
+            ++firstCalls;
+            c->setEventCallback([&, captured](const ConnectionPtr_t& second, ConnEvent, const void*) {
+                ++secondCalls;
+                second->setEventCallback(last.callback());
+                second->redeliver("for the third");
+                EXPECT_EQ(*captured, "still here");
+                second->close();
+            });
+            c->redeliver("for the second");
+            EXPECT_EQ(*captured, "still here");
+        });
+    peer.start();
+    peer.feed("for the first").settle();
+    EXPECT_EQ(firstCalls, 1);
+    EXPECT_EQ(secondCalls, 1);
+    EXPECT_EQ(last.bytes, "for the third");
+    EXPECT_EQ(last.events, (Events{Conn_ReadEvent, Conn_CloseEvent}));
+    EXPECT_EQ(captured.use_count(), 1);
+}
+
+// A layer that redelivers to itself is running twice. When the inner call had returned, the outer one was
+// taken to have returned, too, and a replacement destroyed it while it ran.
+TEST_F(ConnectionTest, ACallbackThatRedeliversToItselfIsNotReplacedBeforeItReturns) {
+    for (const bool innerReplaces : {false, true}) {
+        SCOPED_TRACE(innerReplaces);
+        EventLog later;
+        const auto captured = std::make_shared<std::string>("still here");
+        ScriptedPeer peer(loop());
+        peer.connection()->setEventCallback(
+            [&, captured](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
+                if (event != Conn_ReadEvent) return;
+                const bool isInner = static_cast<const StackBuffer*>(context)->view() == "inner";
+                if (!isInner) c->redeliver("inner");
+                if (isInner == innerReplaces) c->setEventCallback(later.callback());
+                EXPECT_EQ(*captured, "still here") << "destroyed while it ran";
+            });
+        peer.start();
+        peer.feed("outer").feed("later").settle();
+        EXPECT_EQ(later.bytes, "later");
+        EXPECT_EQ(captured.use_count(), 1);
+    }
 }
 
 // --- Sending ---
@@ -531,7 +623,8 @@ TEST_F(ConnectionTest, TooMuchQueuedInsideAnEventFailsTheConnectionOnce) {
     peer.start();
     peer.transport().blockWrites();
     peer.feed("x").settle();
-    EXPECT_EQ(statuses, (std::vector{SendStatus::Accepted, SendStatus::Overflow, SendStatus::Closed, SendStatus::Closed}));
+    EXPECT_EQ(statuses, (std::vector{SendStatus::Accepted, SendStatus::Overflow, SendStatus::Closed,
+                                     SendStatus::Closed}));
     EXPECT_EQ(log.events, (Events{Conn_EstablishedEvent, Conn_ReadEvent, Conn_ErrorEvent, Conn_CloseEvent}));
     EXPECT_EQ(log.error, std::errc::no_buffer_space);
 }
@@ -781,6 +874,20 @@ TEST_F(ConnectionTest, AWriteThatWantsReadWaitsForAReadableSocket) {
     w.transport().becomeReadable();
     EXPECT_EQ(w.peer.collect(), "later");
     EXPECT_EQ(w.log.count(Conn_WriteCompleteEvent), 1U);
+}
+
+TEST_F(ConnectionTest, AQueuedWriteThatWantsReadWaitsForAReadableSocket) {
+    Watched w(loop());
+    w.peer.start();
+    w.transport().onWrite(ScriptedTransport::takes(2));
+    w.transport().onWrite(ScriptedTransport::wantsRead());
+    w.connection().send("later");
+    w.peer.settle();
+    EXPECT_EQ(w.transport().writeCalls(), 2U);
+    runRounds(100);
+    EXPECT_EQ(w.transport().writeCalls(), 2U) << "spins on a writable socket";
+    w.transport().becomeReadable();
+    EXPECT_EQ(w.peer.collect(), "later");
 }
 
 TEST_F(ConnectionTest, AWriteThatWantsReadGoesOnWhileReadingIsPaused) {

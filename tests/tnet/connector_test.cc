@@ -32,9 +32,13 @@ protected:
     }
 
     Address address() const { return localAddress(m_listener.get()); }
-    FileDescriptor accept() const { return FileDescriptor(::accept4(m_listener.get(), nullptr, nullptr, SOCK_CLOEXEC)); }
+    FileDescriptor accept() const {
+        return FileDescriptor(::accept4(m_listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    }
 
-    static Address unixAddress() { return *Address::parse("unix:@tnet-connector-" + std::to_string(::getpid())); }
+    static Address unixAddress() {
+        return *Address::parse("unix:@tnet-connector-" + std::to_string(::getpid()));
+    }
 
     FileDescriptor m_listener;
 };
@@ -140,7 +144,9 @@ TEST_F(ConnectorTest, AHandshakeThatFailsIsOneErrorAndOneClose) {
 
 // Cancelled at every moment there is, by close and by shutDown.
 TEST_F(ConnectorTest, CancelIsOneCloseWheneverItComes) {
-    const auto cancel = [](Connection& connection, bool shutsDown) { shutsDown ? connection.shutDown() : connection.close(); };
+    const auto cancel = [](Connection& connection, bool shutsDown) {
+        shutsDown ? connection.shutDown() : connection.close();
+    };
     for (const bool shutsDown : {false, true}) {
         for (const int rounds : {0, 1, 2, 3, 50}) {
             SCOPED_TRACE(rounds);
@@ -179,7 +185,8 @@ TEST_F(ConnectorTest, TheLoopsEndIsAnOutcome) {
             auto real = IOLoop::create(clock());
             ASSERT_TRUE(real.ok());
             EventLog log;
-            const auto connection = Connector(real->get()).connect(isRefused ? unixAddress() : address(), log.callback());
+            const auto connection =
+                Connector(real->get()).connect(isRefused ? unixAddress() : address(), log.callback());
             for (int i = 0; i < rounds; ++i) (*real)->runOnce(Duration::zero());
             real->reset();
             ASSERT_FALSE(log.events.empty());

@@ -87,9 +87,9 @@ class EventHazardTest : public LoopTest, public ::testing::WithParamInterface<Co
 protected:
     // Keeps no reference to the connection but what `callback` may keep.
     void open(ConnEventCallback_t callback, ConnectionPtr_t* keeper = nullptr) {
-        const auto origin = GetParam() == Conn_ConnectingEvent  ? Connection::Origin::Connecting
-                            : GetParam() == Conn_ConnectEvent ? Connection::Origin::Connected
-                                                              : Connection::Origin::Accepted;
+        const auto origin = GetParam() == Conn_ConnectingEvent ? Connection::Origin::Connecting
+                            : GetParam() == Conn_ConnectEvent  ? Connection::Origin::Connected
+                                                               : Connection::Origin::Accepted;
         const auto connection =
             std::make_shared<Connection>(loop(), m_transport->takeSocket(), m_transport->handOut(), origin);
         connection->setEventCallback(std::move(callback));
@@ -116,7 +116,8 @@ protected:
 
 INSTANTIATE_TEST_SUITE_P(Each, EventHazardTest,
                          ::testing::Values(Conn_EstablishedEvent, Conn_ConnectEvent, Conn_ConnectingEvent,
-                                           Conn_ReadEvent, Conn_WriteCompleteEvent, Conn_ErrorEvent, Conn_CloseEvent),
+                                           Conn_ReadEvent, Conn_WriteCompleteEvent, Conn_ErrorEvent,
+                                           Conn_CloseEvent),
                          [](const auto& instance) { return nameOf(instance.param); });
 
 TEST_P(EventHazardTest, H1_ReplacesItsCallbackFromInsideItself) {
@@ -180,7 +181,8 @@ TEST_P(EventHazardTest, H1_WhatTheOldCallbackOwnedMayReplaceTheNewOneAsItGoes) {
     layer->last = last.callback();
     open([this, layer = std::move(layer)](const ConnectionPtr_t& c, ConnEvent event, const void*) {
         layer->weak = c;
-        if (event == GetParam()) c->setEventCallback([](const ConnectionPtr_t&, ConnEvent, const void*) { FAIL(); });
+        if (event == GetParam())
+            c->setEventCallback([](const ConnectionPtr_t&, ConnEvent, const void*) { FAIL(); });
     });
     live();
     EXPECT_EQ(last.has(Conn_CloseEvent), GetParam() != Conn_CloseEvent);
@@ -395,7 +397,9 @@ std::optional<uint32_t> watchedEvents(int fd) {
 TEST_F(HazardTest, H4_WriteCompleteComesAfterTheInterestIsRight) {
     ScriptedPeer peer(loop());
     int completed = 0;
-    const auto isWatchedForWrite = [&] { return (watchedEvents(peer.connection()->fd()).value() & EPOLLOUT) != 0; };
+    const auto isWatchedForWrite = [&] {
+        return (watchedEvents(peer.connection()->fd()).value() & EPOLLOUT) != 0;
+    };
     peer.connection()->setEventCallback([&](const ConnectionPtr_t& c, ConnEvent event, const void*) {
         if (event != Conn_WriteCompleteEvent) return;
         EXPECT_FALSE(isWatchedForWrite()) << "TNET_WRITE is still registered";
@@ -447,14 +451,17 @@ TEST_F(HazardTest, H4_ASendOnEveryWriteCompleteStarvesNobody) {
     SocketPair greedyPair = makeTcpPair();
     SocketPair echoPair = makeTcpPair();
     int completions = 0;
-    const auto greedy = startConnection(std::move(greedyPair.ours), [&](const ConnectionPtr_t& c, ConnEvent event, const void*) {
-        if (event != Conn_WriteCompleteEvent) return;
-        ++completions;
-        c->send("x");
-    });
-    startConnection(std::move(echoPair.ours), [](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
-        if (event == Conn_ReadEvent) c->send(static_cast<const StackBuffer*>(context)->view());
-    });
+    const auto greedy = startConnection(std::move(greedyPair.ours),
+                                        [&](const ConnectionPtr_t& c, ConnEvent event, const void*) {
+                                            if (event != Conn_WriteCompleteEvent) return;
+                                            ++completions;
+                                            c->send("x");
+                                        });
+    startConnection(std::move(echoPair.ours),
+                    [](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
+                        if (event == Conn_ReadEvent)
+                            c->send(static_cast<const StackBuffer*>(context)->view());
+                    });
     greedy->send("x");
     BlockingClient client(std::move(echoPair.peers));
     ASSERT_TRUE(client.send("ping"));
@@ -511,18 +518,42 @@ TEST_F(HazardTest, H5_ShutDownDoesNotSpinOnInputThatNobodyReads) {
     EXPECT_EQ(log.events, (Events{Conn_EstablishedEvent, Conn_CloseEvent})) << "its time is over";
 }
 
+TEST_F(HazardTest, H5_AReaderThatIsSlowButReadsIsGivenTime) {
+    SocketPair pair = makeTcpPair();
+    EventLog log;
+    const auto connection = startConnection(std::move(pair.ours), log.callback());
+    connection->send(std::string(20 << 20, 'q'));
+    connection->shutDown(seconds(5));
+    std::vector<char> buffer(100'000);
+    for (int i = 0; i < 4; ++i) {
+        size_t received = 0;
+        ASSERT_TRUE(runUntil([&] {
+            const ssize_t n = ::recv(pair.peers.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+            if (n > 0) received += static_cast<size_t>(n);
+            return received > (3 << 20);
+        }));
+        advance(milliseconds(4000));
+        ASSERT_EQ(connection->state(), ConnState::Disconnecting) << "given up after " << 4 * (i + 1) << " s";
+    }
+    ASSERT_GT(connection->queuedBytes(), 0U);
+    advance(milliseconds(5000));
+    EXPECT_EQ(connection->state(), ConnState::Disconnected) << "it has taken nothing for the whole time";
+    EXPECT_FALSE(log.has(Conn_ErrorEvent));
+}
+
 // A server that answers without having read the whole request and closes makes the kernel answer the
 // rest of the request with RST, which can destroy the answer before the client has read it.
 TEST_F(HazardTest, H5_AwaitingThePeersEndSavesTheAnswerFromItsUnreadRequest) {
     const std::string answer(300'000, 'a');
     SocketPair pair = makeTcpPair();
     EventLog log;
-    const auto connection = startConnection(std::move(pair.ours), [&](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
-        log.record(event, context);
-        if (event != Conn_ReadEvent) return;
-        c->send(answer);
-        c->shutDown(seconds(5), Connection::PeerEnd::Await);
-    });
+    const auto connection = startConnection(
+        std::move(pair.ours), [&](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
+            log.record(event, context);
+            if (event != Conn_ReadEvent) return;
+            c->send(answer);
+            c->shutDown(seconds(5), Connection::PeerEnd::Await);
+        });
     std::string received;
     bool endedCleanly = false;
     std::thread client([&, peer = BlockingClient(std::move(pair.peers))]() mutable {
@@ -654,17 +685,18 @@ TEST_F(HazardTest, H7_LaterBytesGoToTheNewOwnerInOrder) {
             std::string before;
             EventLog after;
             ScriptedPeer peer(loop());
-            peer.connection()->setEventCallback([&](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
-                if (event != Conn_ReadEvent) return;
-                before += static_cast<const StackBuffer*>(context)->view();
-                const size_t end = before.find('!');
-                if (end == std::string::npos) return;
-                // The new layer gets the rest of this read by hand, and all later ones by itself.
-                const std::string rest = before.substr(end + 1);
-                before.resize(end + 1);
-                c->setEventCallback(after.callback());
-                after.bytes += rest;
-            });
+            peer.connection()->setEventCallback(
+                [&](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
+                    if (event != Conn_ReadEvent) return;
+                    before += static_cast<const StackBuffer*>(context)->view();
+                    const size_t end = before.find('!');
+                    if (end == std::string::npos) return;
+                    // The new layer gets the rest of this read by hand, and all later ones by itself.
+                    const std::string rest = before.substr(end + 1);
+                    before.resize(end + 1);
+                    c->setEventCallback(after.callback());
+                    after.bytes += rest;
+                });
             peer.start();
             peer.feed(bytes, fragment, arrival).settle();
             EXPECT_EQ(before, "upgrade!");

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -98,7 +99,8 @@ TEST_F(IOLoopTest, ADescriptorHasOneHandler) {
     SocketPair pair = readablePair();
     int first = 0;
     watch(pair, TNET_READ, [&](uint32_t) { ++first; });
-    EXPECT_EQ(loop()->addHandler(pair.ours.get(), TNET_READ, [](uint32_t) { FAIL(); }), std::errc::file_exists);
+    EXPECT_EQ(loop()->addHandler(pair.ours.get(), TNET_READ, [](uint32_t) { FAIL(); }),
+              std::errc::file_exists);
     loop()->runOnce(Duration::zero());
     EXPECT_EQ(first, 1);
     loop()->removeHandler(pair.ours.get());
@@ -112,7 +114,8 @@ TEST_F(IOLoopTest, AddingWhatCannotBeWatchedIsAnError) {
     const FileDescriptor file(::open("/proc/self/status", O_RDONLY | O_CLOEXEC));
     EXPECT_EQ(loop()->addHandler(number, TNET_READ, [](uint32_t) {}) == std::error_code(), false);
     const FileDescriptor directory(::open("/", O_RDONLY | O_CLOEXEC));
-    EXPECT_EQ(loop()->addHandler(directory.get(), TNET_READ, [](uint32_t) {}), std::errc::operation_not_permitted);
+    EXPECT_EQ(loop()->addHandler(directory.get(), TNET_READ, [](uint32_t) {}),
+              std::errc::operation_not_permitted);
     loop()->removeHandler(number);  // harmless
 }
 
@@ -206,7 +209,8 @@ TEST_F(IOLoopTest, AForgottenHandlerDoesNotBlockItsDescriptorsNumber) {
     SocketPair old = makeSocketPair();
     auto owned = std::make_shared<int>(0);
     const std::weak_ptr<int> watched = owned;
-    watch(old, TNET_READ, [owned = std::move(owned)](uint32_t) { FAIL() << "called for another's descriptor"; });
+    watch(old, TNET_READ,
+          [owned = std::move(owned)](uint32_t) { FAIL() << "called for another's descriptor"; });
     const int number = old.ours.get();
     old.ours.reset();
     const FileDescriptor reused(::fcntl(next.ours.get(), F_DUPFD_CLOEXEC, number));
@@ -330,6 +334,26 @@ TEST_F(IOLoopTest, ATaskThatPostsItselfStarvesNobody) {
     EXPECT_GE(tasks, 9);
     EXPECT_LE(tasks, 11);
     loop()->removeHandler(pair.ours.get());
+}
+
+TEST_F(IOLoopTest, NothingThatIsDueWaitsForADescriptor) {
+    const auto isPrompt = [&](const std::function<bool()>& condition) {
+        const auto begin = std::chrono::steady_clock::now();
+        while (!condition() && std::chrono::steady_clock::now() - begin < kTestDeadline)
+            loop()->runOnce(kTestDeadline);
+        return std::chrono::steady_clock::now() - begin < kTestDeadline / 2;
+    };
+    bool ran = false;
+    loop()->addCallback([&] { loop()->addCallback([&] { ran = true; }); });
+    EXPECT_TRUE(isPrompt([&] { return ran; })) << "a task posted by a task";
+
+    SocketPair pair = makeSocketPair();
+    EventLog log;
+    const auto connection = startConnection(std::move(pair.ours), log.callback());
+    connection->send("x");
+    EXPECT_TRUE(isPrompt([&] { return log.has(Conn_WriteCompleteEvent); })) << "an event that is due";
+    connection->close();
+    EXPECT_TRUE(isPrompt([&] { return log.has(Conn_CloseEvent); })) << "an event that is due";
 }
 
 TEST_F(IOLoopTest, ATaskIsDestroyedBeforeTheNextOneRuns) {
@@ -471,7 +495,8 @@ TEST_F(IOLoopTest, TheLongestDelayIsNever) {
 // the last millisecond before a deadline.
 TEST_F(IOLoopTest, TheWaitForATimerEndsAfterItsDeadlineAndDoesNotSpin) {
     const auto real = makeRealLoop();
-    for (const Duration delay : {Duration(microseconds(300)), Duration(microseconds(1500)), Duration(milliseconds(7))}) {
+    for (const Duration delay :
+         {Duration(microseconds(300)), Duration(microseconds(1500)), Duration(milliseconds(7))}) {
         const TimePoint begin = Clock::system().now();
         TimePoint ran{};
         real->runAfter(delay, [&] { ran = Clock::system().now(); });

@@ -18,7 +18,8 @@ protected:
     ~LogTest() override { setLogger(nullptr); }
 
     static std::shared_ptr<spdlog::logger> makeLogger(std::ostream& stream) {
-        auto made = std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(stream));
+        auto made = std::make_shared<spdlog::logger>(
+            "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(stream));
         made->set_pattern("%v");
         return made;
     }

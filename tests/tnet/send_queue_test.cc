@@ -15,15 +15,15 @@
 #include <string_view>
 #include <utility>
 
+#include "tests/support/largest_allocation.h"
+
 namespace tnet {
 namespace {
 
 constexpr int kManyPieces = 64;
 constexpr size_t kOwnedBytes = 1024;  // owned strings of this size are taken over, shorter ones copied
 
-SharedBytesPtr_t share(std::string bytes) {
-    return std::make_shared<const std::string>(std::move(bytes));
-}
+SharedBytesPtr_t share(std::string bytes) { return std::make_shared<const std::string>(std::move(bytes)); }
 
 SharedFilePtr_t makeFile(std::string_view content) {
     FileDescriptor file(::memfd_create("send_queue_test", MFD_CLOEXEC));
@@ -42,7 +42,8 @@ std::string takeFront(SendQueue& queue, size_t max, int maxPieces = kManyPieces)
     if (count == 0 && !queue.empty()) {
         const SendQueue::FileRange range = queue.frontFile();
         taken.resize(range.size);
-        EXPECT_EQ(::pread(range.fd, taken.data(), range.size, range.offset), static_cast<ssize_t>(range.size));
+        EXPECT_EQ(::pread(range.fd, taken.data(), range.size, range.offset),
+                  static_cast<ssize_t>(range.size));
     }
     taken.resize(std::min(taken.size(), max));
     queue.consume(taken.size());
@@ -71,7 +72,8 @@ TEST(SendQueueTest, CopiesCoalesceIntoOnePiece) {
     queue.appendOwned("three");  // short: copied, too
     EXPECT_EQ(queue.bytes(), 13U);
     ASSERT_EQ(queue.gather(pieces.data(), 4), 1);
-    EXPECT_EQ(std::string_view(static_cast<const char*>(pieces[0].iov_base), pieces[0].iov_len), "one two three");
+    EXPECT_EQ(std::string_view(static_cast<const char*>(pieces[0].iov_base), pieces[0].iov_len),
+              "one two three");
 }
 
 TEST(SendQueueTest, WhatIsWrittenInPlaceIsLikeACopy) {
@@ -221,7 +223,9 @@ TEST(SendQueueTest, KeepsOrderWhateverTheMix) {
                 case 2: queue.appendOwned(bytes), expected += bytes; break;
                 case 3: queue.appendShared(share(source), from), expected += source.substr(from); break;
                 case 4: queue.appendFile(file, static_cast<off_t>(from), size), expected += bytes; break;
-                default: taken += takeFront(queue, random() % 2000, 1 + static_cast<int>(random() % 9)); break;
+                default:
+                    taken += takeFront(queue, random() % 2000, 1 + static_cast<int>(random() % 9));
+                    break;
             }
             ASSERT_EQ(queue.bytes(), expected.size() - taken.size());
         }
@@ -249,6 +253,20 @@ TEST(SendQueueTest, AQueueThatIsNeverQuiteEmptyStaysSmall) {
         highest = std::max(highest, reinterpret_cast<uintptr_t>(piece[0].iov_base));
     }
     EXPECT_LE(highest - lowest, 64U * 1024);
+}
+
+TEST(SendQueueTest, AChainOfSegmentsThatIsNeverQuiteEmptyStaysSmall) {
+    SendQueue queue;
+    const SharedBytesPtr_t frame = share(std::string(100, 'f'));
+    for (int i = 0; i < 10; ++i) queue.appendShared(frame);
+    const LargestAllocation largest;
+    for (int i = 0; i < 100'000; ++i) {
+        queue.appendShared(frame);
+        queue.appendCopy("and a copy");
+        queue.consume(110);
+    }
+    EXPECT_EQ(queue.bytes(), 1000U);
+    EXPECT_LE(largest.size(), 64U * 1024);
 }
 
 TEST(SendQueueTest, ASegmentChainThatIsNeverQuiteEmptyStaysInOrder) {

@@ -292,7 +292,8 @@ TEST(ListenTest, AnIPv6ListenerTakesIPv4OnlyIfAsked) {
         const FileDescriptor listener = mustListen(any6, {.v6Only = v6Only});
         const Result<FileDescriptor> client = openSocket(AF_INET);
         ASSERT_TRUE(client.ok());
-        const std::error_code error = connectTo(client->get(), Address::loopback(localAddress(listener.get()).port()));
+        const std::error_code error =
+            connectTo(client->get(), Address::loopback(localAddress(listener.get()).port()));
         EXPECT_EQ(error, v6Only ? std::make_error_code(std::errc::connection_refused) : std::error_code());
     }
 }

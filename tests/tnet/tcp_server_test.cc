@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
+#include <functional>
 #include <future>
 #include <map>
 #include <memory>
@@ -82,14 +84,15 @@ TEST(TcpServerTest, AllItsLoopsServe) {
     std::set<IOLoop*> loops;
     std::set<std::thread::id> threads;
     TcpServer server;
-    server.setEventCallback([&, callback = echo(tally)](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
-        {
-            const std::lock_guard lock(mutex);
-            loops.insert(c->loop());
-            threads.insert(std::this_thread::get_id());
-        }
-        callback(c, event, context);
-    });
+    server.setEventCallback(
+        [&, callback = echo(tally)](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
+            {
+                const std::lock_guard lock(mutex);
+                loops.insert(c->loop());
+                threads.insert(std::this_thread::get_id());
+            }
+            callback(c, event, context);
+        });
     const Address address = mustListen(server);
     EXPECT_NE(address.port(), 0);
     EXPECT_TRUE(server.loops().empty());
@@ -272,6 +275,73 @@ TEST(TcpServerTest, AcceptingPausesAtTheLimitAndResumesBelowIt) {
     EXPECT_EQ(tally.count(Conn_CloseEvent), 20);
 }
 
+// A loop that was busy finds several requests to resume accepting, of which the others have long made use:
+// it accepted beyond the limit once for each.
+TEST(TcpServerTest, ARequestToResumeThatComesTooLateIsNotFollowed) {
+    TcpServer::Settings settings;
+    settings.maxConnections = 3;
+    TcpServer server(settings);
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool isBusy = false;
+    std::vector<IOLoop*> accepted;
+    server.setEventCallback([&](const ConnectionPtr_t& c, ConnEvent event, const void*) {
+        std::unique_lock lock(mutex);
+        if (event == Conn_EstablishedEvent) accepted.push_back(c->loop());
+        if (event == Conn_ReadEvent) isBusy = true;
+        changed.notify_all();
+        if (event == Conn_ReadEvent) changed.wait(lock, [&] { return !isBusy; });
+    });
+    const Address address = mustListen(server, unixAddress("resume"));
+    mustStart(server, 2);
+    const auto waitFor = [&](const std::function<bool()>& condition) {
+        std::unique_lock lock(mutex);
+        return changed.wait_for(lock, kTestDeadline, condition);
+    };
+    const auto setBusy = [&](BlockingClient& client) {
+        client.send("x");
+        return waitFor([&] { return isBusy; });
+    };
+    const auto setIdle = [&] {
+        const std::lock_guard lock(mutex);
+        isBusy = false;
+        changed.notify_all();
+    };
+    const auto connectNext = [&] { return BlockingClient::connectTo(address); };
+    const auto hasAccepted = [&](size_t count) { return waitFor([&] { return accepted.size() == count; }); };
+
+    // The one loop is busy; the other one fills the server, and pauses.
+    BlockingClient x = connectNext();
+    ASSERT_TRUE(setBusy(x));
+    BlockingClient a = connectNext();
+    BlockingClient b = connectNext();
+    ASSERT_TRUE(hasAccepted(3));
+    // The one loop takes one more, since it was not paused yet, and pauses. Then it is busy again.
+    setIdle();
+    BlockingClient y = connectNext();
+    ASSERT_TRUE(hasAccepted(4));
+    EXPECT_EQ(accepted[0], accepted[3]);
+    ASSERT_TRUE(setBusy(x));
+    // Two close on the other loop, which resumes, and fills the server again.
+    a.close();
+    b.close();
+    ASSERT_TRUE(waitUntil([&] { return server.connections() == 2; }));
+    BlockingClient c = connectNext();
+    ASSERT_TRUE(hasAccepted(5));
+    BlockingClient d = connectNext();  // waits
+    // The busy loop finds the request to resume now, and has time to follow it.
+    IOLoop* const late = accepted[0];
+    setIdle();
+    for (int i = 0; i < 5; ++i) {
+        std::promise<void> round;
+        late->addCallback([&] { round.set_value(); });
+        round.get_future().wait();
+    }
+    EXPECT_EQ(server.connections(), 3U);
+    c.close();
+    EXPECT_TRUE(hasAccepted(6)) << "nobody resumes any more";
+}
+
 class AttachedServerTest : public LoopTest {};
 
 TEST_F(AttachedServerTest, WithOneLoopTheLimitIsExact) {
@@ -324,7 +394,8 @@ TEST_F(AttachedServerTest, TheQueueLimitIsSetOnEveryConnection) {
     settings.maxQueuedBytes = 12345;
     size_t limit = 0;
     TcpServer server(settings);
-    server.setEventCallback([&](const ConnectionPtr_t& c, ConnEvent, const void*) { limit = c->maxQueuedBytes(); });
+    server.setEventCallback(
+        [&](const ConnectionPtr_t& c, ConnEvent, const void*) { limit = c->maxQueuedBytes(); });
     const Address address = mustListen(server);
     ASSERT_TRUE(server.attach(loop()).ok());
     BlockingClient client = BlockingClient::connectTo(address);

@@ -45,7 +45,8 @@ class TimerQueueTest : public testing::Test {
 protected:
     // Adds a timer that writes `name` into m_log.
     TimerId addNamed(int64_t ms, const std::string& name, Duration interval = Duration::zero()) {
-        return m_queue.add(at(ms), [this, name] { m_log += name; }, interval);
+        return m_queue.add(
+            at(ms), [this, name] { m_log += name; }, interval);
     }
 
     std::string m_log;
@@ -217,11 +218,14 @@ TEST_F(TimerQueueTest, ACallbackLivesUntilItReturned) {
         TimerId self;
         auto held = std::make_shared<std::string>("alive");
         const std::weak_ptr<std::string> watched = held;
-        self = m_queue.add(at(10), [this, &self, held = std::move(held)] {
-            m_queue.cancel(self);
-            addNamed(100, "");  // takes the slot
-            m_log += *held;
-        }, interval);
+        self = m_queue.add(
+            at(10),
+            [this, &self, held = std::move(held)] {
+                m_queue.cancel(self);
+                addNamed(100, "");  // takes the slot
+                m_log += *held;
+            },
+            interval);
         EXPECT_EQ(m_queue.run(at(10)), 1U);
         EXPECT_EQ(m_log, "alive");
         EXPECT_TRUE(watched.expired());
@@ -262,14 +266,17 @@ TEST_F(TimerQueueTest, ARearmedTimerQueuesBehindItsEquals) {
 TEST_F(TimerQueueTest, ARepeatingTimerMayCancelItself) {
     TimerId self;
     int count = 0;
-    self = m_queue.add(at(10), [&] {
-        EXPECT_EQ(m_queue.size(), 1U);
-        if (++count == 3) {
-            EXPECT_TRUE(m_queue.cancel(self));
-            EXPECT_FALSE(m_queue.cancel(self));
-            EXPECT_TRUE(m_queue.empty());
-        }
-    }, milliseconds(10));
+    self = m_queue.add(
+        at(10),
+        [&] {
+            EXPECT_EQ(m_queue.size(), 1U);
+            if (++count == 3) {
+                EXPECT_TRUE(m_queue.cancel(self));
+                EXPECT_FALSE(m_queue.cancel(self));
+                EXPECT_TRUE(m_queue.empty());
+            }
+        },
+        milliseconds(10));
     for (int ms = 10; ms <= 100; ms += 10) m_queue.run(at(ms));
     EXPECT_EQ(count, 3);
     EXPECT_TRUE(m_queue.empty());
@@ -284,10 +291,13 @@ TEST_F(TimerQueueTest, ARepeatingTimerIsCancelledBetweenTicks) {
 
 TEST_F(TimerQueueTest, ARepeatingTimerMayAddSoManyThatTheQueueGrows) {
     int count = 0;
-    m_queue.add(at(10), [&] {
-        ++count;
-        for (int i = 0; i < 10000; ++i) addNamed(15, "");
-    }, milliseconds(10));
+    m_queue.add(
+        at(10),
+        [&] {
+            ++count;
+            for (int i = 0; i < 10000; ++i) addNamed(15, "");
+        },
+        milliseconds(10));
     m_queue.run(at(10));
     EXPECT_EQ(m_queue.run(at(15)), 10000U);
     m_queue.run(at(20));
@@ -450,7 +460,8 @@ TEST(TimerQueueModelTest, AgreesWithAMultimap) {
 constexpr size_t kMass = 1'000'000;
 
 TEST(TimerQueueMassTest, APendingTimerCostsAtMost89Bytes) {
-    for (const size_t mass : {kMass, (size_t{1} << 20U) + 1}) {  // the second: the heap's array has just doubled
+    for (const size_t mass :
+         {kMass, (size_t{1} << 20U) + 1}) {  // the second: the heap's array has just doubled
         const size_t before = g_liveBytes;
         TimerQueue queue;
         for (size_t i = 0; i < mass; ++i) queue.add(kStart + Duration(i * 7919 % mass), [] {});
