@@ -1,7 +1,5 @@
 #include "http/connection.h"
 
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <array>
 #include <cassert>
@@ -372,9 +370,7 @@ void HttpConnection::breakOff() {
     m_ended = true;
     if (m_work->framing == ResponseFraming::Body::UntilClose) {
         // The end of the connection is the end of the body, unless it is a reset.
-        const linger reset{1, 0};
-        ::setsockopt(m_connection.fd(), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-        return m_connection.close();
+        return m_connection.abort();
     }
     shutDown(Connection::PeerEnd::Ignore);
 }
@@ -460,12 +456,14 @@ void HttpConnection::sendPiece(HttpExchange& exchange, std::string piece) {
             m_connection.send(std::move(piece));
             break;
         case ResponseFraming::Body::Chunked: {
+            // One send for size, piece and line end: elsewhere than in the connection's own events, each is a
+            // system call.
             std::array<char, 18> size;
             char* end = std::to_chars(size.data(), size.data() + 16, piece.size(), 16).ptr;
             *end++ = '\r';
             *end++ = '\n';
-            m_connection.send(std::string_view(size.data(), static_cast<size_t>(end - size.data())));
             work.sentBytes += piece.size();
+            piece.insert(0, size.data(), static_cast<size_t>(end - size.data()));
             piece.append("\r\n");
             m_connection.send(std::move(piece));
             break;

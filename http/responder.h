@@ -1,6 +1,6 @@
 // HttpResponder: the right, and the duty, to answer one request; and HttpBodyWriter, to answer in pieces.
 //
-//     server.get("/slow", [](const HttpRequest&, HttpResponder responder) {
+//     server.router().get("/slow", [](const HttpRequest&, HttpResponder responder) {
 //         pool.run([r = std::move(responder)]() mutable { r.respond(HttpResponse::text(compute())); });
 //     });
 //

@@ -52,7 +52,7 @@ using HttpMiddleware_t =
     std::function<void(const HttpRequest& request, HttpResponder responder, HttpNext next)>;
 
 struct HttpRouteOptions {
-    std::optional<size_t> maxBodyBytes{};  // instead of HttpLimits::bodyBytes
+    std::optional<size_t> maxBodyBytes{};  // instead of HttpLimits::bodyBytes, streamed or not
     bool streamBody = false;  // call the handler at the end of the head; it reads the body in pieces
 };
 

@@ -75,7 +75,8 @@ struct HttpLimits {
     std::chrono::milliseconds handlerTimeout{60'000};  // 503: from the request to the head of its answer
     std::chrono::milliseconds sendTimeout{30'000};     // close: queued bytes, none of which the peer takes
 
-    // 408: a body that comes more slowly, measured from its start with this much grace.
+    // 408: a body that comes more slowly, measured from its start with this much grace. Either at zero
+    // switches both off.
     size_t bodyBytesPerSecond = 240;
     std::chrono::milliseconds bodyGrace{5'000};
 

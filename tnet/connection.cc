@@ -338,6 +338,12 @@ void Connection::close() {
     closeNow();
 }
 
+void Connection::abort() {
+    const linger reset{1, 0};
+    if (m_socket.valid()) ::setsockopt(m_socket.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    close();
+}
+
 // Once everything is written: ends our direction if that is wanted, and closes when both have ended.
 void Connection::proceedEnding() {
     const bool disconnecting = m_state == ConnState::Disconnecting;

@@ -7,7 +7,7 @@
 // it. The loop's registration holds the Connection; the callback holds the layer; the layer holds a
 // weak pointer back.
 //
-// No function calls back before it returns: what a call causes is told at the end of the event that is
+// No function but start() and redeliver() calls back before it returns: what a call causes is told at the end of the event that is
 // being dispatched, or from the top of the loop. So send, shutDown and close are legal in any callback,
 // and so is replacing the callback from within itself.
 //
@@ -126,6 +126,9 @@ public:
 
     // Closes now; what is queued is lost. Conn_CloseEvent follows after this call.
     void close();
+
+    // The same with a reset, so that the peer takes what it got for broken off, not for complete.
+    void abort();
 
     // No Conn_ReadEvent while paused; TCP slows the peer. The peer's end is noticed after resuming.
     void pauseReading();

@@ -3,8 +3,8 @@
 //     copied bytes (one growing buffer) | owned strings | shared immutable bytes | file ranges
 //
 // Copies lie one behind the other in one buffer whose capacity survives, so that gathering the answers to
-// a burst of requests allocates nothing in the steady state, and needs no segments at all. Shared bytes are referenced, never copied:
-// one frame can sit in ten thousand queues.
+// a burst of requests allocates nothing in the steady state, and needs no segments at all. Shared bytes are
+// referenced, never copied: one frame can sit in ten thousand queues.
 //
 // Threads: the loop's thread only.
 #pragma once

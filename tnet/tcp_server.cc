@@ -185,7 +185,10 @@ Status TcpServer::start(size_t threads) {
     assert(m_workers.empty() && threads > 0);
     for (size_t i = 0; i < threads; ++i) {
         auto loop = IOLoop::create(*m_settings.clock);
-        if (!loop) return loop.error();
+        if (!loop) {
+            m_workers.clear();
+            return loop.error();
+        }
         m_workers.push_back(std::make_shared<Worker>(*this, std::move(*loop)));
     }
     if (const Status opened = openWorkers(); !opened) {

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
+#include <ctime>
 
 namespace tnet {
 namespace {
@@ -15,6 +17,29 @@ IoResult failed(int error) { return {IoStatus::Failed, 0, std::error_code(error,
 IoResult ok(ssize_t bytes) { return {IoStatus::Ok, static_cast<size_t>(bytes), {}}; }
 
 bool wouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
+
+// sendfile(2) knows no MSG_NOSIGNAL: keeps the SIGPIPE that a vanished peer means from the process.
+class PipeSignalBlock {
+public:
+    PipeSignalBlock() {
+        sigemptyset(&m_pipe);
+        sigaddset(&m_pipe, SIGPIPE);
+        pthread_sigmask(SIG_BLOCK, &m_pipe, &m_before);
+    }
+    ~PipeSignalBlock() { pthread_sigmask(SIG_SETMASK, &m_before, nullptr); }
+    PipeSignalBlock(const PipeSignalBlock&) = delete;
+    PipeSignalBlock& operator=(const PipeSignalBlock&) = delete;
+
+    // Takes back the one that was just sent to this thread, if any.
+    void take() const {
+        const timespec now{};
+        sigtimedwait(&m_pipe, nullptr, &now);
+    }
+
+private:
+    sigset_t m_pipe;
+    sigset_t m_before;
+};
 
 class PlainTransport final : public Transport {
 public:
@@ -42,12 +67,15 @@ public:
     }
 
     IoResult sendFile(int fd, int file, off_t offset, size_t size) override {
+        const PipeSignalBlock block;
         for (;;) {
             const ssize_t n = ::sendfile(fd, file, &offset, size);
+            const int error = errno;
             if (n > 0) return ok(n);
             if (n == 0) return failed(EIO);  // shorter than promised: the length already went out
-            if (wouldBlock(errno)) return {IoStatus::WantWrite, 0, {}};
-            if (errno != EINTR) return failed(errno);
+            if (wouldBlock(error)) return {IoStatus::WantWrite, 0, {}};
+            if (error == EPIPE) block.take();
+            if (error != EINTR) return failed(error);
         }
     }
 

@@ -303,10 +303,12 @@ TEST_F(HttpRouterTest, UpgradesConflictByTheirToken) {
 TEST_F(HttpRouterTest, GroupsAddTheirPrefix) {
     HttpRouter api = router().group("/api");
     api.get("/a", named("api a"));
+    api.get("", named("api itself"));
     HttpRouter inner = api.group("/v1/:tenant");
     inner.get("/b", showing("inner b", {"tenant"}));
     router().get("/a", named("a"));
     EXPECT_EQ(bodyOf("GET", "/api/a"), "api a");
+    EXPECT_EQ(bodyOf("GET", "/api"), "api itself");
     EXPECT_EQ(bodyOf("GET", "/api/v1/x/b"), "inner b tenant=x");
     EXPECT_EQ(bodyOf("GET", "/a"), "a");
     EXPECT_EQ(get("/b").status, 404);
@@ -449,6 +451,21 @@ TEST_F(HttpRouterTest, WhatMiddlewareThrowsIs500) {
     EXPECT_TRUE(log().contains("thrown after"));
     EXPECT_EQ(trace, (std::vector<std::string>{"in outer", "out outer 500", "in outer", "out outer 500",
                                                "in outer", "out outer 200"}));
+}
+
+TEST_F(HttpRouterTest, WhatAHandlerThrowsOnAnotherThreadIs500) {
+    std::thread worker;
+    router().use([&worker](const HttpRequest&, HttpResponder responder, const HttpNext& next) {
+        worker =
+            std::thread([responder = std::move(responder), next]() mutable { next(std::move(responder)); });
+    });
+    router().get("/",
+                 [](const HttpRequest&) -> HttpResponse { throw std::runtime_error("thrown elsewhere"); });
+    const auto peer = connect();
+    peer->feed(getRequest("/"));
+    EXPECT_EQ(awaitReplies(*peer, 1).statuses(), std::vector<int>{500});
+    worker.join();
+    EXPECT_TRUE(log().contains("thrown elsewhere"));
 }
 
 TEST_F(HttpRouterTest, MiddlewareThatDropsTheResponderIs500) {

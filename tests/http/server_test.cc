@@ -2,6 +2,7 @@
 #include "http/server.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -364,6 +365,34 @@ TEST_F(HttpServerTest, StopsWhileOtherThreadsAnswer) {
         for (std::thread& thread : threads) thread.join();
         server.reset();
     }
+}
+
+TEST_F(HttpServerTest, LargeBodiesOfEveryKindArriveWhole) {
+    const std::string content = patternOf(8'000'000);
+    const auto shared = std::make_shared<const std::string>(content);
+    FileDescriptor memory(::memfd_create("server_test", MFD_CLOEXEC));
+    ASSERT_EQ(::write(memory.get(), content.data(), content.size()), static_cast<ssize_t>(content.size()));
+    const auto file = std::make_shared<const FileDescriptor>(std::move(memory));
+    server->router().get("/owned", [&](const HttpRequest&) { return HttpResponse::text(content); });
+    server->router().get("/shared", [&](const HttpRequest&) { return HttpResponse(200).setBody(shared); });
+    server->router().get("/file", [&](const HttpRequest&) {
+        return HttpResponse(200).setBody(HttpResponse::FileBody{file, 0, content.size()});
+    });
+    server->router().get("/part", [&](const HttpRequest&) {
+        return HttpResponse(206).setBody(HttpResponse::FileBody{file, 1'000'000, 3'000'000});
+    });
+    start(1);
+    BlockingClient c = client();
+    c.send(getRequest("/file") + headRequest("/file") + getRequest("/owned") + getRequest("/part") +
+           getRequest("/shared", "Connection: close\r\n"));
+    const Replies replies = parseReplies(c.receiveAll(), {1});
+    ASSERT_EQ(replies.statuses(), (std::vector<int>{200, 200, 200, 206, 200}));
+    EXPECT_TRUE(replies.isClean());
+    EXPECT_TRUE(replies[0].body == content);
+    EXPECT_EQ(replies[1].header("Content-Length"), "8000000");
+    EXPECT_TRUE(replies[2].body == content);
+    EXPECT_TRUE(replies[3].body == content.substr(1'000'000, 3'000'000));
+    EXPECT_TRUE(replies[4].body == content);
 }
 
 // --- TCP at its limits ---

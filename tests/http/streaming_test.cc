@@ -388,6 +388,20 @@ TEST_F(HttpStreamTest, WhatOnDrainThrowsBreaksTheStreamOff) {
     EXPECT_EQ(writer.write("x"), Wrote::Closed);
 }
 
+TEST_F(HttpStreamTest, AWriterThatDoesNotWaitFailsItsConnectionInTheEnd) {
+    const auto peer = connect();
+    peer->connection()->setMaxQueuedBytes(1'000'000);
+    peer->feed(getRequest("/stream")).settle();
+    peer->transport().blockWrites();
+    for (int i = 0; i < 99; ++i) EXPECT_NE(writer.write(std::string(10'000, 'x')), Wrote::Closed);
+    EXPECT_LE(peer->connection()->queuedBytes(), 1'000'000U);
+    for (int i = 0; i < 5; ++i) writer.write(std::string(10'000, 'x'));
+    peer->settle();
+    EXPECT_TRUE(peer->isClosed());
+    EXPECT_EQ(writer.write("x"), Wrote::Closed);
+    EXPECT_EQ(askOne(getRequest("/hi")).body, "hi");
+}
+
 TEST_F(HttpStreamTest, AClientThatLeavesMakesTheWriterInert) {
     const auto peer = connect();
     peer->feed(getRequest("/stream")).settle();

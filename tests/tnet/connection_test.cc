@@ -18,7 +18,6 @@
 #include "tests/support/loop_fixture.h"
 #include "tests/support/scripted_peer.h"
 #include "tests/support/scripted_transport.h"
-#include "tnet/ignore_sig_pipe.h"
 #include "tnet/stack_buffer.h"
 
 namespace tnet {
@@ -835,7 +834,6 @@ TEST_F(ConnectionTest, AFileThatIsShorterThanPromisedFailsTheConnection) {
 }
 
 TEST_F(ConnectionTest, AFileCannotBeSentToAVanishedPeer) {
-    const IgnoreSigPipe ignoreSigPipe;
     SocketPair pair = makeTcpPair();
     EventLog log;
     const auto connection = startConnection(std::move(pair.ours), log.callback());
