@@ -112,6 +112,16 @@ TEST_F(HttpConnectionTest, EveryAnswerHasADateAndALength) {
     EXPECT_EQ(askOne(getRequest("/hi")).header("Date"), "Sun, 13 Sep 2020 12:26:41 GMT");
 }
 
+// What a client sends behind its CONNECT is for somebody else.
+TEST_F(HttpConnectionTest, AConnectThatNobodyTakesEndsTheConnection) {
+    const auto peer = connect();
+    peer->feed("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n" + getRequest("/hi"));
+    const Replies replies = parseReplies(peer->collect());
+    EXPECT_EQ(replies.statuses(), std::vector<int>{404});
+    EXPECT_EQ(replies[0].header("Connection"), "close");
+    EXPECT_TRUE(peer->isEnded());
+}
+
 // --- Pipelining ---
 
 TEST_F(HttpConnectionTest, PipelinedRequestsAreAnsweredInOrder) {
@@ -381,6 +391,15 @@ TEST_F(HttpConnectionTest, AFinalAnswerComesInsteadOfContinue) {
         const Replies replies = parseReplies(peer->collect());
         EXPECT_EQ(replies.statuses(), std::vector<int>{row.status}) << row.request;
         EXPECT_TRUE(peer->isEnded()) << row.request;  // what comes next may be a body or a request
+    }
+}
+
+TEST_F(HttpConnectionTest, AnExpectationThatWasNotMetIsNotTheNextOnes) {
+    limits().bodyBytes = 1000;
+    for (const std::string_view path : {"/none", "/echo"}) {
+        const auto peer = connect();
+        peer->feed(postHead(path, path == "/none" ? 5 : 1001, "Expect: 100-continue\r\n")).settle();
+        EXPECT_EQ(ask(postRequest("/echo", "hello")).statuses(), std::vector<int>{200});
     }
 }
 

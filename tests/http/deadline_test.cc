@@ -151,6 +151,15 @@ TEST_F(HttpDeadlineTest, ABodyThatStopsIs408WhenItsLeadIsUsedUp) {
     EXPECT_EQ(statuses(*peer), std::vector<int>{408});
 }
 
+TEST_F(HttpDeadlineTest, TheLeadOfOneBodyIsNotTheNextOnes) {
+    const auto peer = connect();
+    peer->feed(postRequest("/echo", std::string(5000, 'b')));
+    EXPECT_EQ(statuses(*peer), std::vector<int>{200});
+    peer->feed(postHead("/echo", 100)).settle();
+    advance(seconds(6));
+    EXPECT_EQ(statuses(*peer), std::vector<int>{408});
+}
+
 TEST_F(HttpDeadlineTest, ChunkFramingIsNoBody) {
     const auto peer = connect();
     peer->feed("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").settle();
@@ -432,6 +441,7 @@ TEST_F(HttpDeadlineTest, APeerThatFloodsAndTakesNothingIsClosed) {
     peer->feed(requests).settle();
     advance(seconds(31));
     EXPECT_TRUE(peer->isClosed());
+    for (const Access& access : accesses()) EXPECT_EQ(access.status, 200);  // and none that never began
 }
 
 // --- Switched off ---

@@ -179,7 +179,7 @@ TEST_P(EventHazardTest, H1_WhatTheOldCallbackOwnedMayReplaceTheNewOneAsItGoes) {
     EventLog last;
     auto layer = std::make_shared<Layer>();
     layer->last = last.callback();
-    open([this, layer = std::move(layer)](const ConnectionPtr_t& c, ConnEvent event, const void*) {
+    open([layer = std::move(layer)](const ConnectionPtr_t& c, ConnEvent event, const void*) {
         layer->weak = c;
         if (event == GetParam())
             c->setEventCallback([](const ConnectionPtr_t&, ConnEvent, const void*) { FAIL(); });
