@@ -1198,6 +1198,20 @@ TEST_F(ConnectionTest, AClosedConnectionIsInert) {
     EXPECT_EQ(w.transport().written(), "");
 }
 
+TEST_F(ConnectionTest, AbortResetsThePeer) {
+    SocketPair pair = makeTcpPair();
+    EventLog log;
+    const auto connection = startConnection(std::move(pair.ours), log.callback());
+    connection->send("half an ans");
+    BlockingClient peer(std::move(pair.peers));
+    EXPECT_EQ(peer.receive(11), "half an ans");
+    connection->abort();
+    connection->abort();
+    EXPECT_TRUE(peer.isReset());
+    runRounds();
+    EXPECT_EQ(log.events, (Events{Conn_EstablishedEvent, Conn_CloseEvent}));
+}
+
 TEST_F(ConnectionTest, ClosedBeforeItStarted) {
     Watched w(loop());
     w.connection().close();
