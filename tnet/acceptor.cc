@@ -1,5 +1,6 @@
 #include "tnet/acceptor.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -8,8 +9,10 @@
 namespace tnet {
 namespace {
 
-// Per readiness: enough to empty a burst, few enough to let the accepted ones be served in between.
-constexpr int kAcceptsPerEvent = 16;
+// Per readiness: a few, and up to so many if as many others are ready too. New connections get their share of
+// a busy loop; a large burst would only make those that were accepted first wait for their answers.
+constexpr size_t kMinAcceptsPerEvent = 4;
+constexpr size_t kMaxAcceptsPerEvent = 16;
 
 }  // namespace
 
@@ -55,7 +58,8 @@ void Acceptor::acceptPending() {
 void Acceptor::acceptSome() {
     const std::shared_ptr<Callee> callee = m_callee;
     // Paused may mean: since this event was fetched.
-    for (int i = 0; i < kAcceptsPerEvent && !m_paused; ++i) {
+    const size_t count = std::clamp(m_loop->readyCount(), kMinAcceptsPerEvent, kMaxAcceptsPerEvent);
+    for (size_t i = 0; i < count && !m_paused; ++i) {
         const Outcome outcome = acceptOne();
         if (!callee->isAlive || outcome == Outcome::Empty) return;
         if (outcome == Outcome::Exhausted) return waitForResources();

@@ -301,7 +301,7 @@ void Connection::writeQueue() {
             return;
         }
     }
-    releaseQueue();
+    m_loop->giveBack(std::move(m_queue));
     writeCompleted();
 }
 
@@ -455,6 +455,13 @@ void Connection::updateInterest() {
     if (const auto error = m_loop->updateHandler(m_socket.get(), wanted)) fail(error);
 }
 
+// Nothing is left to do, as after nearly every event: everything is written, nothing is to be told or ended,
+// and what is watched is right.
+bool Connection::isQuiet() const {
+    return m_state == ConnState::Connected && m_pending == 0 && m_interest == TNET_READ && !m_queue &&
+           !m_inputEnded && !m_readPaused && !m_readWantsWrite && !m_writeBlocked && !m_writeEndWanted;
+}
+
 // Does what can be done outside an event; what is to be told waits for the top of the loop.
 void Connection::advance() {
     proceedWriting();
@@ -465,6 +472,7 @@ void Connection::advance() {
 
 void Connection::settle(const ConnectionPtr_t& self) {
     proceedWriting();
+    if (isQuiet()) return;
     proceedEnding();
     updateInterest();
     if (m_pending == 0) return;

@@ -186,6 +186,7 @@ private:
     bool mayRead() const;
     uint32_t wantedEvents() const;
     void updateInterest();
+    bool isQuiet() const;
     void advance();
     void settle(const ConnectionPtr_t& self);
     void deferSettling();
@@ -219,16 +220,17 @@ private:
     bool m_callbackReplaced : 1 = false;  // it was replaced meanwhile; the loop keeps the new one
     bool m_deferred : 1 = false;          // in the loop's list
     bool m_startDeferred : 1 = false;     // startLater
-    bool m_readPaused : 1 = false;
     bool m_halfCloseAllowed : 1 = false;
-    bool m_writeCompleteWanted : 1 = true;
+    // One byte: isQuiet() looks at the first five at once.
+    bool m_readPaused : 1 = false;
     bool m_inputEnded : 1 = false;      // the peer ended its direction
-    bool m_awaitPeerEnd : 1 = false;    // Disconnecting: close only then
     bool m_writeEndWanted : 1 = false;  // end our direction once the queue is empty
-    bool m_writeEnded : 1 = false;
     bool m_writeBlocked : 1 = false;    // the kernel is full
     bool m_readWantsWrite : 1 = false;  // TLS: the last read waits for a writable socket
     bool m_writeWantsRead : 1 = false;  // TLS: the last write waits for a readable socket
+    bool m_writeEnded : 1 = false;
+    bool m_awaitPeerEnd : 1 = false;  // Disconnecting: close only then
+    bool m_writeCompleteWanted : 1 = true;
 };
 
 }  // namespace tnet

@@ -77,9 +77,9 @@ void IOLoop::runOnce(Duration maxWait) {
     assert(!m_inRound && "a loop cannot be run from its own callback");
     m_tasks->bindToThisThread();
     m_inRound = true;
-    const size_t ready = m_poller.wait(timeUntilNextWork(maxWait));
+    m_readyCount = m_poller.wait(timeUntilNextWork(maxWait));
     m_now = m_clock.now();
-    dispatch(ready);
+    dispatch(m_readyCount);
     if (!m_timers.empty()) m_timers.run(m_now);
     runTasks();
     runDeferred();
@@ -103,7 +103,7 @@ void IOLoop::dispatch(size_t readyCount) {
             continue;
         }
         const auto fd = static_cast<uint32_t>(ready.tag);
-        const Slot& slot = m_slots[fd];
+        const Slot& slot = m_slots[fd];  // moves when the handler adds others
         if (!slot.handler || slot.generation != static_cast<uint32_t>(ready.tag >> 32U)) continue;
         // The handler outlives this call even if it removes itself: removal retires, it does not destroy.
         slot.handler->handleEvents(ready.events);

@@ -16,7 +16,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <deque>
 #include <memory>
 #include <vector>
 
@@ -81,6 +80,9 @@ public:
     TimePoint now() const { return m_now; }
     const Clock& clock() const { return m_clock; }
 
+    // Descriptors that were found ready in this round: how busy the loop is.
+    size_t readyCount() const { return m_readyCount; }
+
     bool isInLoopThread() const;
 
     // For other threads: a handle that stays valid when the loop is gone.
@@ -129,8 +131,9 @@ private:
     TaskQueuePtr_t m_tasks;
     TimerQueue m_timers;
     TimePoint m_now;
+    size_t m_readyCount = 0;
 
-    std::deque<Slot> m_slots;  // by descriptor; a deque grows in place
+    std::vector<Slot> m_slots;  // by descriptor
     uint32_t m_generation = 0;
     bool m_tasksReady = false;
 

@@ -84,7 +84,11 @@ SendQueue::FileRange SendQueue::frontFile() const {
 
 void SendQueue::consume(size_t size) {
     assert(size <= bytes());
-    if (isOnePiece()) return m_copied.consume(size);
+    if (isOnePiece()) {
+        m_copied.consume(size);
+        if (m_copied.empty()) m_copied.clear(kKeepCapacity);
+        return;
+    }
     while (size > 0) {
         Segment& front = m_segments[m_front];
         const size_t step = std::min(size, front.size);
