@@ -525,6 +525,8 @@ void HttpConnection::upgrade(HttpExchange& exchange, HttpResponse head, HttpTake
         logger().error("handler of {} upgrades, but its route is none for that", exchange.request.path());
         return writeResponse(HttpResponse::error(500));
     }
+    // The new layer was told to end before it began.
+    if (m_service.isDraining()) return writeResponse(HttpResponse::error(503));
     std::string out("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n");
     for (const std::string_view name : {"Connection", "Content-Length", "Transfer-Encoding"})
         head.headers().remove(name);
@@ -541,7 +543,7 @@ void HttpConnection::takeOver(std::string_view leftover) {
     const auto self = shared_from_this();
     const ConnectionPtr_t connection = m_connection.shared_from_this();
     const HttpTakeOver_t take = std::move(m_work->takeOver);
-    const std::string bytes = m_work->pending + std::string(leftover);
+    std::string bytes = m_work->pending + std::string(leftover);
     m_work->exchange->finish(false);
     m_service.log(*m_work);
     m_service.giveBack(std::move(m_work));
@@ -550,7 +552,7 @@ void HttpConnection::takeOver(std::string_view leftover) {
     connection->setWriteCompleteWanted(true);
     connection->resumeReading();  // the new layer may pause it again
     take(connection);
-    if (!bytes.empty()) connection->redeliver(bytes);
+    if (!bytes.empty()) connection->redeliver(std::move(bytes));
 }
 
 // --- Deadlines ---

@@ -96,6 +96,7 @@ struct HttpRouter::Table {
         exact{};                        // patterns without parameters
     std::vector<Endpoint> endpoints{};  // by the tree's index
     std::vector<Registered> registered{};
+    std::vector<HttpDrainHook_t> drainHooks{};
     std::shared_ptr<Group> outermost = std::make_shared<Group>();
     std::optional<Error> firstError{};
     MethodSet allMethods{};
@@ -121,6 +122,10 @@ void HttpNext::operator()(HttpResponder responder) const {
     } catch (...) {
         logThrown(request, "something that is no std::exception");
     }
+}
+
+void HttpRouter::tellDrain(IOLoop& loop) const {
+    for (const HttpDrainHook_t& hook : m_table->drainHooks) hook(loop);
 }
 
 void HttpRouter::run(const HttpRoutePtr_t& route, HttpResponder responder) {
@@ -197,6 +202,8 @@ HttpResponse HttpRouter::answerWithoutRoute(HttpRequest& request, const Match& m
 }
 
 // --- Registering ---
+
+void HttpRouter::onDrain(HttpDrainHook_t hook) { m_table->drainHooks.push_back(std::move(hook)); }
 
 HttpRouter::HttpRouter() : m_table(std::make_shared<Table>()), m_group(m_table->outermost) {}
 

@@ -34,6 +34,7 @@
 #include "http/response.h"
 #include "http/types.h"
 #include "tnet/result.h"
+#include "tnet/types.h"
 
 namespace tnet {
 
@@ -50,6 +51,8 @@ using HttpAsyncHandler_t = std::function<void(const HttpRequest& request, HttpRe
 // it see, and change, the response.
 using HttpMiddleware_t =
     std::function<void(const HttpRequest& request, HttpResponder responder, HttpNext next)>;
+
+using HttpDrainHook_t = std::function<void(IOLoop& loop)>;
 
 struct HttpRouteOptions {
     std::optional<size_t> maxBodyBytes{};  // instead of HttpLimits::bodyBytes, streamed or not
@@ -127,6 +130,10 @@ public:
     // answered by the GET route of the path, or 426 if there is none.
     bool upgrade(std::string_view pattern, std::string_view token, HttpAsyncHandler_t handler);
 
+    // For a layer that upgrades: called on each loop of a server that drains, once, before idle connections are
+    // closed. Upgraded connections are the hook's to end. Must not throw.
+    void onDrain(HttpDrainHook_t hook);
+
     // The first registration error, if any.
     Status status() const;
 
@@ -134,6 +141,8 @@ public:
 
     // Ends registration: every route gets its chain of middleware.
     void freeze();
+
+    void tellDrain(IOLoop& loop) const;
 
     struct Match {
         const HttpRoutePtr_t* route = nullptr;  // null: no route answers it

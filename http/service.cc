@@ -44,6 +44,7 @@ void HttpService::onConnection(const ConnectionPtr_t& connection) {
 
 void HttpService::onDrain(ConnChecker&) {
     m_draining = true;  // busy connections close behind their next answer
+    m_router.tellDrain(*m_loop);
     // Requests that have arrived are under way, too: the next round reads them before it runs timers.
     m_drainTimer = m_loop->runAfter(Duration::zero(), [this] {
         m_drainTimer = {};

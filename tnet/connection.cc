@@ -193,8 +193,16 @@ SendResult Connection::send(std::string_view bytes) {
         queue().appendCopy(bytes);
         return afterQueueing();
     }
-    // Nothing is ahead of these bytes: what the kernel takes at once is never copied.
-    iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
+    const SendResult result = writeAtOnce(bytes);
+    if (result.queuedBytes == 0) return result;
+    queue().appendCopy(bytes.substr(bytes.size() - result.queuedBytes));
+    return afterQueueing();
+}
+
+// Nothing is ahead of these bytes: what the kernel takes at once is never copied. The result's queuedBytes
+// are those at their end that are left, for the caller to queue.
+SendResult Connection::writeAtOnce(std::string_view bytes) {
+    const iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
     const IoResult result = m_transport->write(m_socket.get(), &piece, 1);
     if (result.status == IoStatus::Failed || result.status == IoStatus::End) {
         writeFailed(result);
@@ -208,8 +216,7 @@ SendResult Connection::send(std::string_view bytes) {
     }
     m_writeBlocked = true;
     m_writeWantsRead = result.status == IoStatus::WantRead;
-    queue().appendCopy(bytes.substr(result.bytes));
-    return afterQueueing();
+    return {SendStatus::Accepted, bytes.size() - result.bytes};
 }
 
 SendResult Connection::send(std::string&& bytes) {
@@ -220,10 +227,27 @@ SendResult Connection::send(std::string&& bytes) {
 }
 
 SendResult Connection::send(SharedBytesPtr_t bytes) {
+    assert(m_loop->isInLoopThread());
     if (!canSend()) return {SendStatus::Closed, 0};
     if (bytes->empty()) return {SendStatus::Accepted, queuedBytes()};
-    queue().appendShared(std::move(bytes));
+    size_t from = 0;
+    if (!m_queue && !m_dispatching && m_state == ConnState::Connected) {
+        const SendResult result = writeAtOnce(*bytes);
+        if (result.queuedBytes == 0) return result;
+        from = bytes->size() - result.queuedBytes;
+    }
+    queue().appendShared(std::move(bytes), from);
     return afterQueueing();
+}
+
+SendResult Connection::sendWithRound(SharedBytesPtr_t bytes) {
+    assert(m_loop->isInLoopThread());
+    if (!canSend()) return {SendStatus::Closed, 0};
+    if (!bytes->empty()) queue().appendShared(std::move(bytes));
+    // A queue that is over its limit gets its chance to shrink, or fails, at once.
+    if (m_dispatching || queuedBytes() > m_maxQueuedBytes) return afterQueueing();
+    if (m_queue) deferSettling();
+    return {SendStatus::Accepted, queuedBytes()};
 }
 
 SendResult Connection::sendFile(SharedFilePtr_t file, off_t offset, size_t size) {
@@ -410,7 +434,7 @@ void Connection::resumeReading() {
     if (!m_dispatching) updateInterest();
 }
 
-void Connection::redeliver(std::string_view bytes) {
+void Connection::redeliver(std::string bytes) {
     assert(m_loop->isInLoopThread());
     if (m_state != ConnState::Connected) return;
     const StackBuffer buffer(bytes.data(), bytes.size());

@@ -105,6 +105,10 @@ public:
     SendResult send(const char* text) { return send(std::string_view(text)); }
     SendResult send(std::string&& bytes);     // takes long ones over instead of copying them
     SendResult send(SharedBytesPtr_t bytes);  // references them until they are written
+
+    // As send, but written at the end of the loop's round: what is sent so in between leaves in one write.
+    SendResult sendWithRound(SharedBytesPtr_t bytes);
+
     SendResult sendFile(SharedFilePtr_t file, off_t offset, size_t size);  // exactly `size` bytes
 
     // Sends what is written in place: reserve room, write, commit how much. Null if nothing can be sent
@@ -136,7 +140,7 @@ public:
 
     // Hands bytes that an earlier layer read too far to the callback of now, as a Conn_ReadEvent;
     // calls back before it returns. Nothing if the connection is not Connected.
-    void redeliver(std::string_view bytes);
+    void redeliver(std::string bytes);
 
     // --- Observe ---
 
@@ -174,6 +178,7 @@ private:
     bool canSend() const;
     SendQueue& queue();
     void releaseQueue();
+    SendResult writeAtOnce(std::string_view bytes);
     SendResult afterQueueing();
     void writeQueue();
     void writeFailed(const IoResult& result);
