@@ -10,9 +10,6 @@
 // connections come from eight loopback addresses, so that no pair of addresses and ports comes back soon.
 //
 // Output: key=value lines. Exit status: 0, 1 for a wrong answer or a lost connection, 2 for a wrong flag.
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -20,37 +17,29 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "bench/http_answer.h"
+#include "bench/load_flags.h"
+#include "bench/load_socket.h"
 
 namespace {
 
 using tnet::Answer;
 using tnet::checkAnswer;
+using tnet::fail;
+using tnet::failWithErrno;
 using tnet::Verdict;
 
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kOpeningAtOnce = 64;  // idle: below any server's backlog
-constexpr uint32_t kSourceAddresses = 8;
-constexpr size_t kMaxPipeline = 256;  // the requests of one send must fit the socket
-constexpr std::chrono::seconds kPatience{10};
-
-[[noreturn]] void fail(const std::string& what) {
-    std::fprintf(stderr, "http_load: %s\n", what.c_str());
-    std::exit(1);
-}
-
-[[noreturn]] void failWithErrno(const std::string& what) { fail(what + ": " + std::strerror(errno)); }
+constexpr size_t kMaxPipeline = 256;   // the requests of one send must fit the socket
 
 enum class Mode { KeepAlive, Close, Idle };
 
@@ -72,23 +61,15 @@ struct Connection {
 
 class Load {
 public:
-    explicit Load(const Options& options) : m_options(options) {
-        m_target.sin_family = AF_INET;
-        m_target.sin_port = htons(options.port);
-        if (inet_pton(AF_INET, options.address.c_str(), &m_target.sin_addr) != 1) {
-            fail("not an IPv4 address: " + options.address);
-        }
+    explicit Load(const Options& options)
+        : m_options(options), m_target(options.address, options.port), m_epoll(tnet::createLoadEpoll()) {
         // What wrk sends, byte for byte; raw_http wants Connection last.
-        m_request = "GET / HTTP/1.1\r\nHost: " + options.address + ":" + std::to_string(options.port) +
-                    "\r\n" + (options.mode == Mode::Close ? "Connection: close\r\n" : "") + "\r\n";
+        m_request = "GET / HTTP/1.1\r\nHost: " + m_target.text() + "\r\n" +
+                    (options.mode == Mode::Close ? "Connection: close\r\n" : "") + "\r\n";
         for (size_t i = 0; i < options.pipeline; ++i) {
             m_burst += m_request;
         }
         m_connections.resize(options.connections);
-        m_epoll = epoll_create1(EPOLL_CLOEXEC);
-        if (m_epoll < 0) {
-            failWithErrno("epoll_create1");
-        }
     }
 
     void run() {
@@ -146,38 +127,11 @@ private:
     }
 
     void open(Connection& connection) {
-        connection.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (connection.fd < 0) {
-            failWithErrno("socket");
-        }
-        const int on = 1;
-        setsockopt(connection.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        if (m_options.mode != Mode::KeepAlive) {
-            bindToSource(connection.fd);
-        }
-        if (connect(connection.fd, reinterpret_cast<const sockaddr*>(&m_target), sizeof m_target) != 0) {
-            failWithErrno("cannot connect to " + m_options.address + ":" + std::to_string(m_options.port));
-        }
-        epoll_event event{};
-        event.events = EPOLLIN;
-        event.data.ptr = &connection;
-        if (epoll_ctl(m_epoll, EPOLL_CTL_ADD, connection.fd, &event) != 0) {
-            failWithErrno("epoll_ctl");
-        }
+        connection.fd =
+            m_options.mode == Mode::KeepAlive ? m_target.connect() : m_target.connectFromNextSource();
+        tnet::watchForInput(m_epoll, connection.fd,
+                            static_cast<uint64_t>(&connection - m_connections.data()));
         ++m_open;
-    }
-
-    // The port is chosen by connect(), which knows the whole pair and can use every port once per address.
-    void bindToSource(int fd) {
-        const int on = 1;
-        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-        sockaddr_in source{};
-        source.sin_family = AF_INET;
-        source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + m_source);
-        m_source = (m_source + 1) % kSourceAddresses;
-        if (bind(fd, reinterpret_cast<const sockaddr*>(&source), sizeof source) != 0) {
-            failWithErrno("cannot bind to a loopback address");
-        }
     }
 
     void sendBurst(Connection& connection) {
@@ -196,15 +150,15 @@ private:
 
     void waitAndRead() {
         std::array<epoll_event, 256> events{};
-        const auto patience = std::chrono::duration_cast<std::chrono::milliseconds>(kPatience);
+        const auto patience = std::chrono::duration_cast<std::chrono::milliseconds>(tnet::kLoadPatience);
         const int ready = epoll_wait(m_epoll, events.data(), static_cast<int>(events.size()),
                                      static_cast<int>(patience.count()));
         if (ready == 0) {
-            fail("no answer for " + std::to_string(kPatience.count()) + " seconds, " +
+            fail("no answer for " + std::to_string(tnet::kLoadPatience.count()) + " seconds, " +
                  std::to_string(m_sent - m_answered) + " requests unanswered");
         }
         for (int i = 0; i < ready; ++i) {
-            read(*static_cast<Connection*>(events[static_cast<size_t>(i)].data.ptr));
+            read(m_connections[events[static_cast<size_t>(i)].data.u64]);
         }
     }
 
@@ -294,33 +248,23 @@ private:
         std::fflush(stdout);
     }
 
-    void holdUntilToldToStop() {
+    void holdUntilToldToStop() const {
+        std::vector<int> fds;
+        for (const Connection& connection : m_connections) {
+            fds.push_back(connection.fd);
+        }
         std::printf("ready=1\n");
         std::fflush(stdout);
-        std::array<char, 64> ignored{};
-        while (::read(STDIN_FILENO, ignored.data(), ignored.size()) > 0) {
-        }
-        // A connection the server gave up meanwhile was not idle memory: say so.
-        size_t lost = 0;
-        for (const Connection& connection : m_connections) {
-            char byte = 0;
-            const ssize_t got = recv(connection.fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK);
-            lost += got >= 0 || errno != EAGAIN ? 1 : 0;
-        }
-        std::printf("closed_by_server=%zu\n", lost);
-        if (lost > 0) {
-            fail("the server did not keep " + std::to_string(lost) + " connections open");
-        }
+        tnet::holdUntilStdinEnds(fds);
     }
 
     const Options m_options;
-    sockaddr_in m_target{};
+    tnet::LoadTarget m_target;
+    const int m_epoll;
     std::string m_request;
     std::string m_burst;  // the request, `pipeline` times
     std::vector<Connection> m_connections;
     size_t m_next = 0;  // the connection that startNext() opens
-    int m_epoll = -1;
-    uint32_t m_source = 0;
     uint64_t m_open = 0;
     uint64_t m_sent = 0;
     uint64_t m_answered = 0;
@@ -328,76 +272,41 @@ private:
     std::array<char, 64 * 1024> m_input{};
 };
 
-[[noreturn]] void usage(const std::string& what) {
-    std::fprintf(stderr,
-                 "http_load: %s\n"
-                 "usage: http_load keepalive|close|idle --port N [--address A] [--connections N]\n"
-                 "                 [--requests N] [--seconds N] [--pipeline N]\n"
-                 "keepalive and close need --requests or --seconds; --pipeline (1 to 256) is for keepalive\n",
-                 what.c_str());
-    std::exit(2);
-}
+constexpr const char* kUsage =
+    "usage: http_load keepalive|close|idle --port N [--address A] [--connections N]\n"
+    "                 [--requests N] [--seconds N] [--pipeline N]\n"
+    "keepalive and close need --requests or --seconds; --pipeline (1 to 256) is for keepalive\n";
 
-uint64_t parseNumber(std::string_view flag, std::string_view text) {
-    uint64_t number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error != std::errc() || end != text.data() + text.size() || number == 0) {
-        usage(std::string(flag) + " wants a number above 0, not " + std::string(text));
-    }
-    return number;
-}
-
-Mode parseMode(std::string_view text) {
-    if (text == "keepalive") {
+Mode parseMode(const tnet::LoadFlags& flags) {
+    if (flags.mode() == "keepalive") {
         return Mode::KeepAlive;
     }
-    if (text == "close") {
+    if (flags.mode() == "close") {
         return Mode::Close;
     }
-    if (text == "idle") {
+    if (flags.mode() == "idle") {
         return Mode::Idle;
     }
-    usage("unknown mode " + std::string(text));
+    flags.reject("unknown mode " + flags.mode());
 }
 
-Options parseOptions(const std::vector<std::string_view>& arguments) {
-    if (arguments.empty()) {
-        usage("no mode");
-    }
+Options parseOptions(tnet::LoadFlags flags) {
     Options options;
-    options.mode = parseMode(arguments[0]);
-    for (size_t i = 1; i < arguments.size(); i += 2) {
-        const std::string_view flag = arguments[i];
-        if (i + 1 == arguments.size()) {
-            usage("no value for " + std::string(flag));
-        }
-        const std::string_view value = arguments[i + 1];
-        if (flag == "--address") {
-            options.address = value;
-        } else if (flag == "--port") {
-            options.port = static_cast<uint16_t>(std::min<uint64_t>(parseNumber(flag, value), 65535));
-        } else if (flag == "--connections") {
-            options.connections = parseNumber(flag, value);
-        } else if (flag == "--requests") {
-            options.requests = parseNumber(flag, value);
-        } else if (flag == "--seconds") {
-            options.seconds = parseNumber(flag, value);
-        } else if (flag == "--pipeline") {
-            options.pipeline = parseNumber(flag, value);
-        } else {
-            usage("unknown flag " + std::string(flag));
-        }
-    }
-    if (options.port == 0) {
-        usage("no --port");
-    }
+    options.mode = parseMode(flags);
+    options.address = flags.text("--address", options.address);
+    options.port = flags.port();
+    options.connections = flags.number("--connections", options.connections);
+    options.requests = flags.number("--requests", options.requests);
+    options.seconds = flags.number("--seconds", options.seconds);
+    options.pipeline = flags.number("--pipeline", options.pipeline);
+    flags.rejectOthers();
     if (options.mode == Mode::Idle ? options.requests + options.seconds != 0
                                    : options.requests + options.seconds == 0) {
-        usage(options.mode == Mode::Idle ? "idle sends one request per connection"
-                                         : "neither --requests nor --seconds");
+        flags.reject(options.mode == Mode::Idle ? "idle sends one request per connection"
+                                                : "neither --requests nor --seconds");
     }
     if (options.pipeline > kMaxPipeline || (options.pipeline > 1 && options.mode != Mode::KeepAlive)) {
-        usage("--pipeline is for keepalive, at most 256");
+        flags.reject("--pipeline is for keepalive, at most 256");
     }
     return options;
 }
@@ -405,7 +314,7 @@ Options parseOptions(const std::vector<std::string_view>& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    Load load(parseOptions({argv + 1, argv + argc}));
+    Load load(parseOptions(tnet::LoadFlags("http_load", kUsage, argc, argv)));
     load.run();
     return 0;
 }

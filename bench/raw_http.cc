@@ -7,44 +7,28 @@
 //
 // "Connection: close" is honoured where http_load puts it, as the last field of the last request read:
 // finding it there is one comparison, so it costs the keep-alive measurements nothing.
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/epoll.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
-#include <csignal>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <ctime>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "bench/raw_loop.h"
+
 namespace {
 
-constexpr int kBacklog = 4096;
-constexpr size_t kEventsPerWait = 512;
 constexpr size_t kReadBytes = 64 * 1024;
 constexpr size_t kAnswersPerSend = 64;
 constexpr std::string_view kCloseField = "\r\nConnection: close\r\n\r\n";
 
 // The last bytes of the read before, so that an empty line cut in two is still found.
 using Carry = std::array<char, 3>;
-
-[[noreturn]] void die(const char* what) {
-    std::fprintf(stderr, "raw_http: %s: %s\n", what, std::strerror(errno));
-    std::exit(1);
-}
 
 // The same answer many times over, so that a burst of pipelined requests is answered from one block.
 // The Date in it changes once a second.
@@ -101,91 +85,23 @@ size_t countBlankLines(const char* data, size_t size) {
     return count;
 }
 
-class RawServer {
+class RawHttp {
 public:
-    explicit RawServer(uint16_t port) { listenOn(port); }
+    explicit RawHttp(uint16_t port) : m_loop("raw_http", port) {}
 
     // Serves until SIGINT or SIGTERM.
-    void run() {
-        std::array<epoll_event, kEventsPerWait> events{};
-        for (;;) {
-            const int ready = epoll_wait(m_epoll, events.data(), static_cast<int>(events.size()), -1);
-            if (ready < 0 && errno != EINTR) {
-                die("epoll_wait");
-            }
-            m_answers.refresh();
-            for (int i = 0; i < ready; ++i) {
-                const int fd = events[static_cast<size_t>(i)].data.fd;
-                if (fd == m_signals) {
-                    return;
-                }
-                if (fd == m_listener) {
-                    acceptOne();
-                } else {
-                    serve(fd);
-                }
-            }
-        }
-    }
+    void run() { m_loop.run(*this); }
 
-private:
-    void listenOn(uint16_t port) {
-        m_epoll = epoll_create1(EPOLL_CLOEXEC);
-        m_listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        if (m_epoll < 0 || m_listener < 0) {
-            die("cannot create the listener");
-        }
-        const int on = 1;
-        setsockopt(m_listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-        // Accepted sockets inherit it: no system call per connection.
-        setsockopt(m_listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_port = htons(port);
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t size = sizeof address;
-        if (bind(m_listener, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-            listen(m_listener, kBacklog) != 0 ||
-            getsockname(m_listener, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-            die(("cannot listen on 127.0.0.1:" + std::to_string(port)).c_str());
-        }
-        sigset_t mask;
-        sigemptyset(&mask);
-        sigaddset(&mask, SIGINT);
-        sigaddset(&mask, SIGTERM);
-        sigprocmask(SIG_BLOCK, &mask, nullptr);
-        m_signals = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);
-        watch(m_signals);
-        watch(m_listener);
-        std::printf("listening on http://127.0.0.1:%d\n", ntohs(address.sin_port));
-        std::fflush(stdout);
-    }
+    void woke() { m_answers.refresh(); }
 
-    void watch(int fd) {
-        epoll_event event{};
-        event.events = EPOLLIN;
-        event.data.fd = fd;
-        if (epoll_ctl(m_epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
-            die("epoll_ctl");
-        }
-    }
-
-    void acceptOne() {
-        const int fd = accept4(m_listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0) {
-            if (errno == EAGAIN || errno == ECONNABORTED) {
-                return;
-            }
-            die("accept");
-        }
+    void accepted(int fd) {
         if (static_cast<size_t>(fd) >= m_carries.size()) {
             m_carries.resize(static_cast<size_t>(fd) * 2);
         }
         m_carries[static_cast<size_t>(fd)] = Carry{};
-        watch(fd);
     }
 
-    void serve(int fd) {
+    void ready(int fd, uint32_t /*events*/) {
         Carry& carry = m_carries[static_cast<size_t>(fd)];
         // What is carried over stands right before what is read.
         char* const data = m_input.data() + carry.size();
@@ -206,6 +122,7 @@ private:
         }
     }
 
+private:
     // False if the socket did not take it all: a client that does not read is dropped.
     bool answer(int fd, size_t requests) {
         while (requests > 0) {
@@ -219,33 +136,16 @@ private:
         return true;
     }
 
-    int m_epoll = -1;
-    int m_listener = -1;
-    int m_signals = -1;
+    tnet::RawLoop m_loop;
     Answers m_answers;
     std::vector<Carry> m_carries = std::vector<Carry>(1024);  // by descriptor
     std::array<char, sizeof(Carry) + kReadBytes> m_input{};
 };
 
-std::optional<uint16_t> parsePort(std::string_view text) {
-    uint16_t port = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-    if (error != std::errc() || end != text.data() + text.size()) {
-        return std::nullopt;
-    }
-    return port;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-    const bool isPortGiven = argc == 3 && std::string_view(argv[1]) == "--port";
-    const std::optional<uint16_t> port = isPortGiven ? parsePort(argv[2]) : std::optional<uint16_t>(0);
-    if ((argc != 1 && !isPortGiven) || !port) {
-        std::fprintf(stderr, "usage: raw_http [--port N]    (0, the default: any free port)\n");
-        return 2;
-    }
-    static RawServer server(*port);
+    static RawHttp server(tnet::portOfCommandLine("raw_http", argc, argv));
     server.run();
     return 0;
 }
