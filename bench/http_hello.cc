@@ -3,28 +3,17 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
-#include <new>
 
+#include "bench/counted_new.h"
 #include "examples/flags.h"
 #include "http/server.h"
 #include "tnet/signaler.h"
 
 namespace {
 
-std::atomic<uint64_t> g_allocations{0};
 std::atomic<uint64_t> g_requests{0};
 
 }  // namespace
-
-// Counts what goes through operator new; see main.
-void* operator new(size_t size) {
-    g_allocations.fetch_add(1, std::memory_order_relaxed);
-    if (void* const memory = std::malloc(size)) return memory;
-    throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 int main(int argc, char** argv) {
     using namespace tnet;
@@ -44,10 +33,10 @@ int main(int argc, char** argv) {
     if (const Status started = server.start(1); !started) return 1;
     std::printf("listening on http://%s\n", bound->toString().c_str());
     std::fflush(stdout);
-    const uint64_t before = g_allocations.load();
+    const uint64_t before = countedAllocations();
     (*loop)->start();
     std::printf("allocations=%llu requests=%llu\n",
-                static_cast<unsigned long long>(g_allocations.load() - before),
+                static_cast<unsigned long long>(countedAllocations() - before),
                 static_cast<unsigned long long>(g_requests.load()));
     std::fflush(stdout);
     server.stop();

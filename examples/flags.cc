@@ -7,57 +7,81 @@
 #include <cstdio>
 #include <cstring>
 #include <thread>
+#include <utility>
 
-namespace {
-
-constexpr const char* kUsage =
-    "usage: %s [--address ADDRESS] [--port PORT] [--threads N]\n"
-    "  --address ADDRESS  to listen on: IPv4, IPv6, or unix:PATH (default 0.0.0.0: all of IPv4)\n"
-    "  --port PORT        0: any free port (default 8080)\n"
-    "  --threads N        event loops, one per thread (default: one per core)\n"
-    "  --help             this text\n";
-
-template <class Number>
-bool parseNumber(const char* text, Number least, Number most, Number& into) {
-    uint64_t value = 0;
-    const char* const end = text + std::strlen(text);
-    const auto [stop, error] = std::from_chars(text, end, value);
-    if (error != std::errc() || stop != end || value < least || value > most) return false;
-    into = static_cast<Number>(value);
-    return true;
+ServerFlags::Take numberInto(size_t& into, size_t least, size_t most) {
+    return [&into, least, most](const char* text) {
+        size_t value = 0;
+        const char* const end = text + std::strlen(text);
+        const auto [stop, error] = std::from_chars(text, end, value);
+        if (error != std::errc() || stop != end || value < least || value > most) return false;
+        into = value;
+        return true;
+    };
 }
 
-}  // namespace
+ServerFlags::Take textInto(std::string& into) {
+    return [&into](const char* text) {
+        into = text;
+        return true;
+    };
+}
+
+ServerFlags::ServerFlags() : threads(std::max(1U, std::thread::hardware_concurrency())) {
+    add("address", "ADDRESS", "to listen on: IPv4, IPv6, or unix:PATH (default 0.0.0.0: all of IPv4)",
+        textInto(address));
+    add("port", "PORT", "0: any free port (default 8080)", [this](const char* text) {
+        size_t number = 0;
+        if (!numberInto(number, 0, UINT16_MAX)(text)) return false;
+        port = static_cast<uint16_t>(number);
+        return true;
+    });
+    add("threads", "N", "event loops, one per thread (default: one per core)", numberInto(threads, 1, 1024));
+}
+
+void ServerFlags::add(const char* name, const char* value, const char* help, Take take) {
+    m_flags.push_back({name, value, help, std::move(take)});
+}
+
+void ServerFlags::printUsage(FILE* to, const char* program) const {
+    std::fprintf(to, "usage: %s [FLAGS]\n", program);
+    for (const Flag& flag : m_flags) {
+        const std::string left = std::string(flag.name) + " " + flag.value;
+        std::fprintf(to, "  --%-22s %s\n", left.c_str(), flag.help);
+    }
+    std::fprintf(to, "  --%-22s %s\n", "help", "this text");
+}
 
 std::optional<int> ServerFlags::parse(int argc, char** argv) {
-    static constexpr option kOptions[] = {{"address", required_argument, nullptr, 'a'},
-                                          {"port", required_argument, nullptr, 'p'},
-                                          {"threads", required_argument, nullptr, 't'},
-                                          {"help", no_argument, nullptr, 'h'},
-                                          {nullptr, 0, nullptr, 0}};
-    const auto refuse = [argv](const char* flag) {
-        std::fprintf(stderr, "%s: bad value for %s: %s\n", argv[0], flag, optarg);
-        return 2;
-    };
-    threads = std::max(1U, std::thread::hardware_concurrency());
+    constexpr int kHelp = 'h';
+    constexpr int kFirst = 256;  // beyond the letters that getopt answers itself
+    std::vector<option> options;
+    for (size_t i = 0; i < m_flags.size(); ++i) {
+        const int argument = m_flags[i].value[0] != '\0' ? required_argument : no_argument;
+        options.push_back({m_flags[i].name, argument, nullptr, kFirst + static_cast<int>(i)});
+    }
+    options.push_back({"help", no_argument, nullptr, kHelp});
+    options.push_back({nullptr, 0, nullptr, 0});
     for (;;) {
-        switch (getopt_long(argc, argv, "", kOptions, nullptr)) {
-            case -1:
-                if (optind == argc) return std::nullopt;
-                std::fprintf(stderr, "%s: unknown argument: %s\n", argv[0], argv[optind]);
-                return 2;
-            case 'a': address = optarg; break;
-            case 'p':
-                if (!parseNumber<uint16_t>(optarg, 0, 65535, port)) return refuse("--port");
-                break;
-            case 't':
-                if (!parseNumber<size_t>(optarg, 1, 1024, threads)) return refuse("--threads");
-                break;
-            case 'h': std::printf(kUsage, argv[0]); return 0;
-            default:  // getopt has said which
-                std::fprintf(stderr, kUsage, argv[0]);
-                return 2;
+        const int found = getopt_long(argc, argv, "", options.data(), nullptr);
+        if (found == -1 && optind == argc) return std::nullopt;
+        if (found == -1) {
+            std::fprintf(stderr, "%s: unknown argument: %s\n", argv[0], argv[optind]);
+            return 2;
         }
+        if (found == kHelp) {
+            printUsage(stdout, argv[0]);
+            return 0;
+        }
+        if (found < kFirst) {  // getopt has said which
+            printUsage(stderr, argv[0]);
+            return 2;
+        }
+        const Flag& flag = m_flags[static_cast<size_t>(found - kFirst)];
+        const char* const text = optarg != nullptr ? optarg : "";
+        if (flag.take(text)) continue;
+        std::fprintf(stderr, "%s: bad value for --%s: %s\n", argv[0], flag.name, text);
+        return 2;
     }
 }
 

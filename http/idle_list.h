@@ -36,6 +36,9 @@ public:
     bool empty() const { return m_end.m_next == &m_end; }
     IdleLink* front() { return empty() ? nullptr : m_end.m_next; }
 
+    // The one behind `link`, which is in this list; null: none.
+    IdleLink* next(const IdleLink& link) { return link.m_next == &m_end ? nullptr : link.m_next; }
+
     // Puts `link` at the back, wherever it was. `since` is not before that of the one in front of it.
     void pushBack(IdleLink& link, TimePoint since) {
         link.unlink();

@@ -43,6 +43,8 @@ public:
     // What the route's ":name" or "*name" stands for, percent-decoded; empty if there is none such.
     std::string_view param(std::string_view name) const;
 
+    const std::vector<PathParam>& params() const { return m_params; }
+
     // The first query parameter of that name, decoded; nullopt if absent or malformed. Allocates if long.
     std::optional<std::string> queryParam(std::string_view name) const;
 
@@ -56,6 +58,7 @@ public:
 
     // The client, or "unix:".
     Address remoteAddress() const { return m_peer.toAddress(); }
+    const PeerAddress& peer() const { return m_peer; }
 
 private:
     friend class HttpParser;

@@ -1,0 +1,595 @@
+#include "websocket/connection.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+#include <deque>
+#include <exception>
+#include <unordered_map>
+#include <utility>
+
+#include "tnet/log.h"
+#include "tnet/stack_buffer.h"
+#include "websocket/loop.h"
+#include "websocket/utf8.h"
+
+namespace tnet {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Off, or as long as it takes.
+milliseconds orForever(milliseconds timeout) {
+    return timeout > milliseconds::zero() ? timeout : milliseconds::max();
+}
+
+}  // namespace
+
+// Whole messages that must wait, here rather than in the connection's queue, because they may be dropped or
+// because a message in pieces is under way; and how a slow peer gets on.
+struct WsConnection::Waiting {
+    struct Message {
+        std::string key;
+        SharedBytesPtr_t frame;  // null: another one took its place
+    };
+
+    void push(std::string_view key, SharedBytesPtr_t frame) {
+        bytes += frame->size();
+        if (!key.empty()) byKey[std::string(key)] = gone + messages.size();
+        messages.push_back({std::string(key), std::move(frame)});
+    }
+    SharedBytesPtr_t pop() {
+        Message message = std::move(messages.front());
+        messages.pop_front();
+        ++gone;
+        if (!message.frame) return nullptr;
+        bytes -= message.frame->size();
+        if (!message.key.empty()) byKey.erase(message.key);
+        return message.frame;
+    }
+    // True: there was one.
+    bool remove(std::string_view key) {
+        const auto found = byKey.find(std::string(key));
+        if (found == byKey.end()) return false;
+        SharedBytesPtr_t& frame = messages[found->second - gone].frame;
+        bytes -= frame->size();
+        frame = nullptr;
+        byKey.erase(found);
+        return true;
+    }
+
+    std::deque<Message> messages{};
+    size_t gone = 0;  // messages that were in front of the first one
+    size_t bytes = 0;
+    std::unordered_map<std::string, size_t> byKey{};  // which message, counted from the very first
+    TimerId timer{};
+    size_t handedBytes = 0;  // to the connection since the timer was set,
+    size_t queuedBytes = 0;  // and what it had queued then
+};
+
+struct WsConnection::Deflate {
+    WsDeflateParameters parameters;
+    std::unique_ptr<WsDeflater> own{};      // with a history; null: the loop's
+    WsReceiver::Settings receiving{};  // with a window of its own
+};
+
+// --- Beginning ---
+
+WsConnection::WsConnection(WsLane& lane, const Agreement& agreement, std::unique_ptr<WsRequest> request)
+    : m_home(lane.loop.shared_from_this()),
+      m_lane(lane),
+      m_request(std::move(request)),
+      m_subprotocol(agreement.subprotocol) {
+    if (!agreement.deflate) return;
+    m_deflate = std::make_unique<Deflate>(Deflate{*agreement.deflate});
+    if (!agreement.deflate->serverNoContextTakeover) {
+        m_deflate->own =
+            std::make_unique<WsDeflater>(WsDeflater::Settings{.windowBits = agreement.deflate->serverWindowBits});
+    }
+    m_deflate->receiving = lane.inflated;
+    m_deflate->receiving.inflate = WsInflater::Settings{.windowBits = agreement.deflate->clientWindowBits};
+}
+
+WsConnection::~WsConnection() = default;
+
+void WsConnection::takeOver(const WsConnectionPtr_t& self, const ConnectionPtr_t& connection) {
+    self->m_connection = connection.get();
+    self->m_lastMessage = self->m_home->loop().now();
+    self->setState(State::Open);
+    self->m_home->add(self->m_lane, *self);
+    connection->setWriteCompleteWanted(false);
+    connection->setEventCallback([self](const ConnectionPtr_t&, ConnEvent event, const void* context) {
+        self->onEvent(self, event, context);
+    });
+    if (self->route().onOpen) self->guarded("onOpen", [&] { self->route().onOpen(self); });
+    if (!self->route().keepRequest) self->m_request.reset();
+}
+
+const WsRoute& WsConnection::route() const { return *m_lane.route; }
+
+const WsRequest& WsConnection::request() const {
+    static const WsRequest none;
+    return m_request ? *m_request : none;
+}
+
+std::string_view WsConnection::subprotocol() const {
+    if (m_subprotocol == 0) return {};
+    return route().subprotocols[m_subprotocol - 1U];
+}
+
+bool WsConnection::isInLoopThread() const { return m_home->isInLoopThread(); }
+
+void WsConnection::onEvent(const WsConnectionPtr_t& self, ConnEvent event, const void* context) {
+    switch (event) {
+        case Conn_ReadEvent: {
+            const auto& bytes = *static_cast<const StackBuffer*>(context);
+            return onRead(self, {bytes.data(), bytes.size()});
+        }
+        case Conn_WriteCompleteEvent: return onWriteComplete(self);
+        case Conn_CloseEvent: return onClosed(self);
+        case Conn_EstablishedEvent:
+        case Conn_ConnectEvent:
+        case Conn_ConnectingEvent:
+        case Conn_ErrorEvent: return;
+    }
+}
+
+// What a handler throws costs its own connection.
+template <class Call>
+void WsConnection::guarded(const char* what, Call call) {
+    try {
+        return call();
+    } catch (const std::exception& error) {
+        logger().error("{} of a WebSocket connection threw: {}", what, error.what());
+    } catch (...) {
+        logger().error("{} of a WebSocket connection threw something", what);
+    }
+    fail(WsCloseCode::InternalError, {});
+}
+
+// --- Receiving ---
+
+bool WsConnection::hasOwnWindow() const { return m_deflate && !m_deflate->parameters.clientNoContextTakeover; }
+
+void WsConnection::onRead(const WsConnectionPtr_t& self, std::span<char> input) {
+    if (state() > State::Closing) return;
+    m_heard = true;
+    std::unique_ptr<WsReceiver>& spare = m_deflate ? m_lane.spareInflated : m_lane.sparePlain;
+    if (!m_receiver && !hasOwnWindow()) m_receiver = std::move(spare);
+    if (!m_receiver) {
+        const WsReceiver::Settings& settings = m_deflate ? m_lane.inflated : m_lane.plain;
+        m_receiver = std::make_unique<WsReceiver>(hasOwnWindow() ? m_deflate->receiving : settings);
+    }
+    for (;;) {
+        const WsReceiver::Event event = m_receiver->next(input);
+        if (event == WsReceiver::Event::NeedMore) break;
+        if (!handle(self, event)) return;
+    }
+    if (m_receiver->isIdle() && !hasOwnWindow()) spare = std::move(m_receiver);
+}
+
+// False: nothing more is to be read.
+bool WsConnection::handle(const WsConnectionPtr_t& self, WsReceiver::Event event) {
+    WsReceiver& receiver = *m_receiver;
+    const bool isData = event == WsReceiver::Event::Message || event == WsReceiver::Event::Piece;
+    const bool isWhole = event != WsReceiver::Event::Piece || receiver.isLast();
+    // RFC 6455 §5.5.1: who has sent Close waits for the peer's, and may drop what comes before it.
+    const bool isClosing = state() == State::Closing;
+    if (isWhole && event < WsReceiver::Event::Close && isTooOften()) {
+        fail(WsCloseCode::PolicyViolation, "too many messages");
+        return false;
+    }
+    if (isData) m_lastMessage = m_home->loop().now();
+    switch (event) {
+        case WsReceiver::Event::NeedMore: break;
+        case WsReceiver::Event::Message:
+            if (isClosing || !route().onMessage) break;
+            guarded("onMessage", [&] { route().onMessage(self, receiver.payload(), receiver.opcode()); });
+            break;
+        case WsReceiver::Event::Piece:
+            if (isClosing) break;
+            guarded("onPiece", [&] {
+                route().onPiece(self, receiver.payload(), receiver.opcode(), receiver.isLast());
+            });
+            break;
+        case WsReceiver::Event::Ping:
+            // A peer that pings and does not read gets no more answers than it is allowed to have queued.
+            if (!isClosing && hasRoom(receiver.payload().size() + kMaxFrameHeaderBytes))
+                sendFrame(receiver.payload(), WsOpcode::Pong, true, false);
+            break;
+        case WsReceiver::Event::Pong:
+            if (isClosing || !route().onPong) break;
+            guarded("onPong", [&] { route().onPong(self, receiver.payload()); });
+            break;
+        case WsReceiver::Event::Close: onPeerClose(receiver.close()); return false;
+        case WsReceiver::Event::Error: fail(receiver.errorCode(), receiver.errorReason()); return false;
+    }
+    return state() <= State::Closing;
+}
+
+bool WsConnection::isTooOften() {
+    if (route().maxMessagesPerSecond == 0) return false;
+    const auto time = std::chrono::duration_cast<std::chrono::seconds>(m_home->loop().now().time_since_epoch());
+    const auto second = static_cast<uint32_t>(time.count());
+    if (std::exchange(m_rateSecond, second) != second) m_rateCount = 0;
+    return ++m_rateCount > route().maxMessagesPerSecond;
+}
+
+void WsConnection::pauseReading() {
+    if (m_connection != nullptr && state() == State::Open) m_connection->pauseReading();
+}
+
+void WsConnection::resumeReading() {
+    if (m_connection == nullptr) return;
+    m_heard = true;  // it could not be
+    m_connection->resumeReading();
+}
+
+bool WsConnection::mayPing() const {
+    return state() == State::Open && m_connection != nullptr && !m_connection->isReadingPaused();
+}
+
+void WsConnection::lookAfter(TimePoint now) {
+    if (state() != State::Open) return;
+    const Duration quiet = now - m_lastMessage;
+    if (route().idleTimeout > milliseconds::zero() && quiet >= route().idleTimeout)
+        return closeHere(WsCloseCode::GoingAway, "idle");
+    if (route().releaseWindowsAfter <= milliseconds::zero() || quiet < route().releaseWindowsAfter) return;
+    if (m_deflate && m_deflate->own) m_deflate->own->release();
+    if (m_receiver && m_receiver->isIdle()) m_receiver->compact();
+}
+
+// --- Sending ---
+
+WsSendStatus WsConnection::send(std::string_view message, WsOpcode opcode) {
+    return sendLatest({}, message, opcode);
+}
+
+WsSendStatus WsConnection::sendLatest(std::string_view key, std::string_view message, WsOpcode opcode) {
+    assert((opcode == WsOpcode::Binary || (opcode == WsOpcode::Text && isValidUtf8(message))) &&
+           "a message is binary, or text in UTF-8");
+    if (isInLoopThread()) return sendHere(key, message, opcode);
+    if (!isOpen()) return WsSendStatus::Closed;
+    // What other threads send is bounded here: the loop may be busy.
+    const size_t ahead = queuedBytes();
+    if (ahead > 0 && ahead + message.size() > route().maxQueuedBytes) {
+        const bool dropsOthers = route().overflow == WsOverflow::DropOldest ||
+                                 route().overflow == WsOverflow::KeepLatest;
+        if (!dropsOthers || m_posted.load(std::memory_order_relaxed) > route().maxQueuedBytes) {
+            if (route().overflow != WsOverflow::Close) {
+                noteDropped(1);
+                return WsSendStatus::Dropped;
+            }
+            close(route().overflowCode, "too slow");
+            return WsSendStatus::Closed;
+        }
+    }
+    const bool isMuch = ahead + message.size() > route().highWaterBytes;
+    post(
+        [key = std::string(key), text = std::string(message), opcode, isMuch](WsConnection& self) {
+            if (isMuch && self.m_connection != nullptr) {
+                // Somebody was told to wait for onDrain.
+                self.waiting();
+                self.m_connection->setWriteCompleteWanted(true);
+            }
+            self.sendHere(key, text, opcode);
+        },
+        message.size());
+    return isMuch ? WsSendStatus::Queued : WsSendStatus::Accepted;
+}
+
+void WsConnection::post(std::function<void(WsConnection&)> task, size_t bytes) {
+    m_posted.fetch_add(bytes, std::memory_order_relaxed);
+    m_home->post([self = shared_from_this(), task = std::move(task), bytes] {
+        self->m_posted.fetch_sub(bytes, std::memory_order_relaxed);
+        task(*self);
+    });
+}
+
+WsSendStatus WsConnection::sendHere(std::string_view key, std::string_view message, WsOpcode opcode) {
+    if (state() != State::Open || m_connection == nullptr) return WsSendStatus::Closed;
+    m_lastMessage = m_home->loop().now();
+    const bool isCompressed = m_deflate && message.size() >= route().compressFromBytes && compress(message);
+    if (mustWait()) return wait(key, makeFrame(message, opcode, isCompressed));
+    if (!hasRoom(message.size())) return overflowed();
+    return sendFrame(message, opcode, true, isCompressed);
+}
+
+// True: `message` is the compressed one, until the next is compressed.
+bool WsConnection::compress(std::string_view& message) {
+    WsDeflater& shared = m_home->deflater(m_deflate->parameters.serverWindowBits);
+    WsDeflater& deflater = m_deflate->own ? *m_deflate->own : shared;
+    std::string& out = m_home->scratch();
+    if (!deflater.deflate(message, true, out)) return false;
+    // With a history, what was compressed has to be sent.
+    if (!m_deflate->own && out.size() >= message.size()) return false;
+    message = out;
+    return true;
+}
+
+bool WsConnection::deliver(const WsPublication& publication, bool gather) {
+    if (state() != State::Open || m_connection == nullptr) return false;
+    m_lastMessage = m_home->loop().now();
+    SharedBytesPtr_t frame = publication.frame();
+    if (m_deflate && publication.payloadBytes() >= route().compressFromBytes) {
+        frame = publication.compressedFrame(m_deflate->parameters.serverWindowBits);
+        // The peer's window has something now that our history has not.
+        if (m_deflate->own && frame != publication.frame()) m_deflate->own->release();
+    }
+    const WsSendStatus status = sendShared(publication.topic(), std::move(frame), gather);
+    return status == WsSendStatus::Accepted || status == WsSendStatus::Queued;
+}
+
+WsSendStatus WsConnection::sendShared(std::string_view key, SharedBytesPtr_t frame, bool gather) {
+    const size_t bytes = frame->size();
+    if (mustWait()) return wait(key, std::move(frame));
+    if (!hasRoom(bytes)) return overflowed();
+    return afterSend(gather ? m_connection->sendWithRound(std::move(frame)) : m_connection->send(std::move(frame)),
+                     bytes);
+}
+
+WsSendStatus WsConnection::sendFrame(std::string_view payload, WsOpcode opcode, bool fin, bool isCompressed) {
+    const size_t bytes = frameHeaderBytes(payload.size(), false) + payload.size();
+    char* out = m_connection->reserveSend(bytes);
+    if (out == nullptr) return WsSendStatus::Closed;
+    out = writeFrameHeader(out, opcode, fin, isCompressed, payload.size());
+    if (!payload.empty()) std::memcpy(out, payload.data(), payload.size());
+    return afterSend(m_connection->commitSend(bytes), bytes);
+}
+
+WsSendStatus WsConnection::afterSend(const SendResult& result, size_t bytes) {
+    if (result.status != SendStatus::Accepted) return WsSendStatus::Closed;
+    if (m_waiting) m_waiting->handedBytes += bytes;
+    if (result.queuedBytes <= route().highWaterBytes) return WsSendStatus::Accepted;
+    noteQueued(result.queuedBytes);
+    m_connection->setWriteCompleteWanted(true);
+    watchSending();
+    return WsSendStatus::Queued;
+}
+
+// Whether so much more may be queued. What was only gathered is written first.
+bool WsConnection::hasRoom(size_t bytes) {
+    size_t queued = m_connection->queuedBytes();
+    if (queued + bytes > route().maxQueuedBytes && queued > 0 && m_connection->flush()) queued = 0;
+    if (queued > 0 && queued + bytes > route().maxQueuedBytes) return false;
+    // One message may be as large as its sender says; the limit is against many that pile up.
+    const size_t needed = queued + bytes + kMaxFrameHeaderBytes;
+    if (needed > m_connection->maxQueuedBytes()) m_connection->setMaxQueuedBytes(needed);
+    return true;
+}
+
+void WsConnection::noteDropped(size_t count) {
+    if (const WsTopicsPtr_t topics = m_home->topics()) topics->noteDropped(count);
+}
+
+WsSendStatus WsConnection::overflowed() {
+    const bool drops = route().overflow != WsOverflow::Close && !m_streaming;
+    if (drops) {
+        noteDropped(1);
+        return WsSendStatus::Dropped;
+    }
+    m_waiting.reset();
+    closeHere(route().overflowCode, "too slow");
+    return WsSendStatus::Closed;
+}
+
+// --- Messages that wait ---
+
+bool WsConnection::mustWait() {
+    if (m_streaming || (m_waiting && !m_waiting->messages.empty())) return true;
+    if (route().overflow != WsOverflow::DropOldest && route().overflow != WsOverflow::KeepLatest) return false;
+    return m_connection->queuedBytes() > route().highWaterBytes && !m_connection->flush();
+}
+
+WsSendStatus WsConnection::wait(std::string_view key, SharedBytesPtr_t frame) {
+    Waiting& waiting = this->waiting();
+    if (route().overflow != WsOverflow::KeepLatest) key = {};
+    if (!key.empty() && waiting.remove(key)) noteDropped(1);
+    const auto isTooMuch = [&] {
+        const size_t queued = m_connection->queuedBytes() + waiting.bytes;
+        return queued > 0 && queued + frame->size() > route().maxQueuedBytes;
+    };
+    const bool dropsOthers =
+        route().overflow == WsOverflow::DropOldest || route().overflow == WsOverflow::KeepLatest;
+    while (dropsOthers && isTooMuch() && !waiting.messages.empty()) {
+        if (waiting.pop()) noteDropped(1);
+    }
+    if (isTooMuch()) return overflowed();
+    waiting.push(key, std::move(frame));
+    noteQueued(m_connection->queuedBytes() + waiting.bytes);
+    m_connection->setWriteCompleteWanted(true);
+    watchSending();
+    return WsSendStatus::Queued;
+}
+
+WsConnection::Waiting& WsConnection::waiting() {
+    if (!m_waiting) m_waiting = std::make_unique<Waiting>();
+    return *m_waiting;
+}
+
+void WsConnection::sendWaiting() {
+    while (m_waiting && !m_waiting->messages.empty() && !m_streaming &&
+           m_connection->queuedBytes() <= route().highWaterBytes) {
+        if (SharedBytesPtr_t frame = m_waiting->pop()) {
+            const size_t bytes = frame->size();
+            hasRoom(bytes);  // raises the connection's own limit if need be
+            afterSend(m_connection->send(std::move(frame)), bytes);
+        }
+    }
+}
+
+void WsConnection::onWriteComplete(const WsConnectionPtr_t& self) {
+    noteQueued(0);
+    if (state() == State::Open) sendWaiting();
+    if (m_waiting && !m_waiting->messages.empty()) return;
+    if (m_connection->queuedBytes() > route().highWaterBytes) return;
+    m_connection->setWriteCompleteWanted(false);
+    if (!m_waiting) return;
+    if (m_waiting->timer.isValid()) m_home->loop().cancel(m_waiting->timer);
+    m_waiting.reset();
+    if (state() == State::Open && route().onDrain) guarded("onDrain", [&] { route().onDrain(self); });
+}
+
+// A peer that takes nothing of what is queued for sendTimeout is dropped.
+void WsConnection::watchSending() {
+    Waiting& waiting = this->waiting();
+    if (waiting.timer.isValid() || route().sendTimeout <= milliseconds::zero()) return;
+    waiting.handedBytes = 0;
+    waiting.queuedBytes = m_connection->queuedBytes();
+    waiting.timer = m_home->loop().runAfter(route().sendTimeout, [weak = weak_from_this()] {
+        if (const WsConnectionPtr_t self = weak.lock()) self->checkSending();
+    });
+}
+
+void WsConnection::checkSending() {
+    if (!m_waiting || m_connection == nullptr) return;
+    m_waiting->timer = {};
+    const size_t queued = m_connection->queuedBytes();
+    if (queued == 0) return;
+    if (m_waiting->queuedBytes + m_waiting->handedBytes > queued) return watchSending();  // it took some
+    logger().debug("closed: a WebSocket peer does not read");
+    m_connection->close();
+}
+
+// --- Messages in pieces ---
+
+bool WsConnection::beginMessage(WsOpcode opcode) {
+    assert(isInLoopThread());
+    assert(!isControl(opcode) && opcode != WsOpcode::Continuation);
+    if (m_streaming || state() != State::Open) return false;
+    m_streaming = opcode;
+    m_pieceSent = false;
+    return true;
+}
+
+WsSendStatus WsConnection::sendPiece(std::string_view piece, bool last) {
+    assert(isInLoopThread());
+    if (state() != State::Open || m_connection == nullptr) return WsSendStatus::Closed;
+    assert(m_streaming && "beginMessage comes first");
+    if (!hasRoom(piece.size())) return overflowed();
+    m_lastMessage = m_home->loop().now();
+    const WsOpcode opcode = std::exchange(m_pieceSent, true) ? WsOpcode::Continuation : *m_streaming;
+    const WsSendStatus status = sendFrame(piece, opcode, last, false);
+    if (!last) return status;
+    m_streaming.reset();
+    sendWaiting();
+    return status;
+}
+
+// --- Control frames ---
+
+WsSendStatus WsConnection::ping(std::string_view payload) {
+    payload = payload.substr(0, kMaxControlPayloadBytes);
+    if (!isInLoopThread()) {
+        if (!isOpen()) return WsSendStatus::Closed;
+        post([text = std::string(payload)](WsConnection& self) { self.ping(text); });
+        return WsSendStatus::Accepted;
+    }
+    if (state() != State::Open || m_connection == nullptr) return WsSendStatus::Closed;
+    if (!hasRoom(payload.size())) return WsSendStatus::Dropped;
+    return sendFrame(payload, WsOpcode::Ping, true, false);
+}
+
+void WsConnection::close(WsCloseCode code, std::string_view reason) {
+    assert((code == WsCloseCode::NoStatus || isValidCloseCode(static_cast<uint16_t>(code))) &&
+           "a code that may be on the wire");
+    if (isInLoopThread()) return closeHere(code, reason);
+    if (!isOpen()) return;
+    post([code, text = std::string(reason)](WsConnection& self) { self.closeHere(code, text); });
+}
+
+void WsConnection::abort() {
+    if (!isInLoopThread()) return post([](WsConnection& self) { self.abort(); });
+    if (m_connection == nullptr) return;
+    setState(State::Ending);
+    m_connection->abort();
+}
+
+void WsConnection::closeHere(WsCloseCode code, std::string_view reason) {
+    if (state() != State::Open || m_connection == nullptr) return;
+    m_ending = std::make_unique<Ending>(Ending{code, std::string(reason)});
+    while (m_waiting && !m_waiting->messages.empty() && !m_streaming) {
+        if (SharedBytesPtr_t frame = m_waiting->pop()) m_connection->send(std::move(frame));
+    }
+    setState(State::Closing);
+    sendClose(code, reason);
+    m_connection->resumeReading();  // for the peer's Close
+    if (route().closeTimeout <= milliseconds::zero()) return;
+    m_ending->timer = m_home->loop().runAfter(route().closeTimeout, [weak = weak_from_this()] {
+        const WsConnectionPtr_t self = weak.lock();
+        if (self && self->m_connection != nullptr) self->m_connection->close();
+    });
+}
+
+void WsConnection::sendClose(WsCloseCode code, std::string_view reason) {
+    char payload[kMaxControlPayloadBytes];
+    const char* const end = writeClosePayload(payload, static_cast<uint16_t>(code), reason);
+    sendFrame({payload, static_cast<size_t>(end - payload)}, WsOpcode::Close, true, false);
+}
+
+// RFC 6455 §7.1.7. The peer may still be sending: a reset would take the Close from it, so its end is awaited.
+void WsConnection::fail(WsCloseCode code, std::string_view reason) {
+    if (m_connection == nullptr || state() > State::Closing) return;
+    logger().debug("a WebSocket connection fails with {}: {}", static_cast<int>(code), reason);
+    if (state() == State::Open) {
+        m_ending = std::make_unique<Ending>(Ending{code, std::string(reason)});
+        sendClose(code, reason);
+    }
+    endConnection(Connection::PeerEnd::Await);
+}
+
+// RFC 6455 §5.5.1: the answer has the same code; then the server closes first (§7.1.1).
+void WsConnection::onPeerClose(const WsClosePayload& payload) {
+    if (state() == State::Open) {
+        const auto code = static_cast<WsCloseCode>(payload.code);
+        m_ending = std::make_unique<Ending>(Ending{code, std::string(payload.reason)});
+        sendClose(code, {});
+    }
+    endConnection(Connection::PeerEnd::Ignore);
+}
+
+void WsConnection::endConnection(Connection::PeerEnd peerEnd) {
+    setState(State::Ending);
+    m_connection->shutDown(orForever(route().closeTimeout), peerEnd);
+}
+
+void WsConnection::onClosed(const WsConnectionPtr_t& self) {
+    setState(State::Closed);
+    m_connection = nullptr;
+    noteQueued(0);
+    IOLoop& loop = m_home->loop();
+    if (m_waiting && m_waiting->timer.isValid()) loop.cancel(m_waiting->timer);
+    if (m_ending && m_ending->timer.isValid()) loop.cancel(m_ending->timer);
+    m_home->remove(*this);
+    m_receiver.reset();
+    m_waiting.reset();
+    m_deflate.reset();
+    const Ending ending = m_ending ? std::move(*m_ending) : Ending{WsCloseCode::Abnormal, {}};
+    m_ending.reset();
+    if (route().onClose) guarded("onClose", [&] { route().onClose(self, ending.code, ending.reason); });
+}
+
+// --- Topics ---
+
+bool WsConnection::subscribe(std::string_view filter) {
+    if (!isOpen()) return false;
+    if (isInLoopThread()) return m_home->subscribe(*this, filter);
+    if (!isValidTopicFilter(filter)) return false;
+    post([text = std::string(filter)](WsConnection& self) {
+        if (self.isOpen()) self.m_home->subscribe(self, text);
+    });
+    return true;
+}
+
+void WsConnection::unsubscribe(std::string_view filter) {
+    if (!isOpen()) return;
+    if (isInLoopThread()) return m_home->unsubscribe(*this, filter);
+    post([text = std::string(filter)](WsConnection& self) { self.unsubscribe(text); });
+}
+
+bool WsConnection::publish(std::string_view topic, std::string_view message, WsOpcode opcode) {
+    const WsTopicsPtr_t topics = isOpen() ? m_home->topics() : nullptr;
+    return topics && topics->publish(topic, message, opcode);
+}
+
+}  // namespace tnet

@@ -1,0 +1,82 @@
+// WsTopics: publish and subscribe across all loops of the process.
+//
+//     any thread: publish ──> frame, encoded once ──> inbox of each loop ──> its tree of topics ──> subscribers
+//                                                     (one wake per batch)
+//
+// A publication reaches everyone who was subscribed before it, on every loop; those of one thread to one
+// topic, in their order. A subscriber whose filters match more than once gets one copy. What is queued for a
+// subscriber counts against its route's maxQueuedBytes, and the bytes are shared by all.
+//
+// Topics and filters are MQTT's: levels between slashes, `+` for one level, `#` for the rest (topic_tree.h).
+//
+// Threads: any. Lifetime: made with std::make_shared; shared by servers. Without loops, publications go nowhere.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "websocket/types.h"
+
+namespace tnet {
+
+class IOLoop;
+class WsLoop;
+
+class WsTopics : public std::enable_shared_from_this<WsTopics> {
+public:
+    struct Stats {
+        uint64_t published = 0;  // publications
+        uint64_t delivered = 0;  // to subscribers: sent or queued
+        uint64_t dropped = 0;    // for subscribers that are too slow, as their routes say
+        size_t subscriptions = 0;
+    };
+
+    WsTopics();
+    ~WsTopics();
+    WsTopics(const WsTopics&) = delete;
+    WsTopics& operator=(const WsTopics&) = delete;
+
+    // False, and nothing happens: `topic` is no topic name. `payload` is UTF-8 if `opcode` is Text. Never
+    // calls back.
+    bool publish(std::string_view topic, std::string_view payload, WsOpcode opcode = WsOpcode::Text);
+
+    // Connections subscribed to exactly this filter.
+    size_t subscribers(std::string_view filter) const;
+    Stats stats() const;
+    // Open now, on all loops; subscribed or not.
+    size_t connections() const;
+
+    // --- For //websocket ---
+
+    // The loop's part, made when it is first asked for. On the loop's thread.
+    std::shared_ptr<WsLoop> loopFor(IOLoop& loop);
+
+    void subscribed(std::string_view filter);
+    void unsubscribed(std::string_view filter);
+    void noteDelivered(size_t count) { m_delivered.fetch_add(count, std::memory_order_relaxed); }
+    void noteDropped(size_t count) { m_dropped.fetch_add(count, std::memory_order_relaxed); }
+
+private:
+    struct HashText {
+        using is_transparent = void;
+        size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+    };
+
+    mutable std::mutex m_mutex;
+    std::vector<std::shared_ptr<WsLoop>> m_loops;                                 // } guarded
+    std::unordered_map<std::string, size_t, HashText, std::equal_to<>> m_counts;  // } by m_mutex
+    size_t m_subscriptions = 0;                                                   // }
+    std::atomic<uint64_t> m_published{0};
+    std::atomic<uint64_t> m_delivered{0};
+    std::atomic<uint64_t> m_dropped{0};
+};
+
+using WsTopicsPtr_t = std::shared_ptr<WsTopics>;
+
+}  // namespace tnet
