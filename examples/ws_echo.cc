@@ -37,7 +37,8 @@ int main(int argc, char** argv) {
     size_t maxMessageBytes = 64 << 20;
     WsCompression compression = WsCompression::Off;
     ServerFlags flags;
-    flags.add("max-message", "BYTES", "largest message taken (default 67108864)", numberInto(maxMessageBytes, 1));
+    flags.add("max-message", "BYTES", "largest message taken (default 67108864)",
+              numberInto(maxMessageBytes, 1));
     flags.add("deflate", "MODE", "compression: off, shared or dedicated windows (default off)",
               [&compression](const std::string& mode) {
                   if (mode == "shared") compression = WsCompression::Shared;

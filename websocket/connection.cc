@@ -69,8 +69,8 @@ struct WsConnection::Waiting {
 
 struct WsConnection::Deflate {
     WsDeflateParameters parameters;
-    std::unique_ptr<WsDeflater> own{};      // with a history; null: the loop's
-    WsReceiver::Settings receiving{};  // with a window of its own
+    std::unique_ptr<WsDeflater> own{};  // with a history; null: the loop's
+    WsReceiver::Settings receiving{};   // with a window of its own
 };
 
 // --- Beginning ---
@@ -83,8 +83,8 @@ WsConnection::WsConnection(WsLane& lane, const Agreement& agreement, std::unique
     if (!agreement.deflate) return;
     m_deflate = std::make_unique<Deflate>(Deflate{*agreement.deflate});
     if (!agreement.deflate->serverNoContextTakeover) {
-        m_deflate->own =
-            std::make_unique<WsDeflater>(WsDeflater::Settings{.windowBits = agreement.deflate->serverWindowBits});
+        m_deflate->own = std::make_unique<WsDeflater>(
+            WsDeflater::Settings{.windowBits = agreement.deflate->serverWindowBits});
     }
     m_deflate->receiving = lane.inflated;
     m_deflate->receiving.inflate = WsInflater::Settings{.windowBits = agreement.deflate->clientWindowBits};
@@ -149,7 +149,9 @@ void WsConnection::guarded(const char* what, Call call) {
 
 // --- Receiving ---
 
-bool WsConnection::hasOwnWindow() const { return m_deflate && !m_deflate->parameters.clientNoContextTakeover; }
+bool WsConnection::hasOwnWindow() const {
+    return m_deflate && !m_deflate->parameters.clientNoContextTakeover;
+}
 
 void WsConnection::onRead(const WsConnectionPtr_t& self, std::span<char> input) {
     if (state() > State::Closing) return;
@@ -188,9 +190,8 @@ bool WsConnection::handle(const WsConnectionPtr_t& self, WsReceiver::Event event
             break;
         case WsReceiver::Event::Piece:
             if (isClosing) break;
-            guarded("onPiece", [&] {
-                route().onPiece(self, receiver.payload(), receiver.opcode(), receiver.isLast());
-            });
+            guarded("onPiece",
+                    [&] { route().onPiece(self, receiver.payload(), receiver.opcode(), receiver.isLast()); });
             break;
         case WsReceiver::Event::Ping:
             // A peer that pings and does not read gets no more answers than it is allowed to have queued.
@@ -209,7 +210,8 @@ bool WsConnection::handle(const WsConnectionPtr_t& self, WsReceiver::Event event
 
 bool WsConnection::isTooOften() {
     if (route().maxMessagesPerSecond == 0) return false;
-    const auto time = std::chrono::duration_cast<std::chrono::seconds>(m_home->loop().now().time_since_epoch());
+    const auto time =
+        std::chrono::duration_cast<std::chrono::seconds>(m_home->loop().now().time_since_epoch());
     const auto second = static_cast<uint32_t>(time.count());
     if (std::exchange(m_rateSecond, second) != second) m_rateCount = 0;
     return ++m_rateCount > route().maxMessagesPerSecond;
@@ -253,8 +255,8 @@ WsSendStatus WsConnection::sendLatest(std::string_view key, std::string_view mes
     // What other threads send is bounded here: the loop may be busy.
     const size_t ahead = queuedBytes();
     if (ahead > 0 && ahead + message.size() > route().maxQueuedBytes) {
-        const bool dropsOthers = route().overflow == WsOverflow::DropOldest ||
-                                 route().overflow == WsOverflow::KeepLatest;
+        const bool dropsOthers =
+            route().overflow == WsOverflow::DropOldest || route().overflow == WsOverflow::KeepLatest;
         if (!dropsOthers || m_posted.load(std::memory_order_relaxed) > route().maxQueuedBytes) {
             if (route().overflow != WsOverflow::Close) {
                 noteDropped(1);
@@ -324,8 +326,8 @@ WsSendStatus WsConnection::sendShared(std::string_view key, SharedBytesPtr_t fra
     const size_t bytes = frame->size();
     if (mustWait()) return wait(key, std::move(frame));
     if (!hasRoom(bytes)) return overflowed();
-    return afterSend(gather ? m_connection->sendWithRound(std::move(frame)) : m_connection->send(std::move(frame)),
-                     bytes);
+    return afterSend(
+        gather ? m_connection->sendWithRound(std::move(frame)) : m_connection->send(std::move(frame)), bytes);
 }
 
 WsSendStatus WsConnection::sendFrame(std::string_view payload, WsOpcode opcode, bool fin, bool isCompressed) {
@@ -377,7 +379,8 @@ WsSendStatus WsConnection::overflowed() {
 
 bool WsConnection::mustWait() {
     if (m_streaming || (m_waiting && !m_waiting->messages.empty())) return true;
-    if (route().overflow != WsOverflow::DropOldest && route().overflow != WsOverflow::KeepLatest) return false;
+    if (route().overflow != WsOverflow::DropOldest && route().overflow != WsOverflow::KeepLatest)
+        return false;
     return m_connection->queuedBytes() > route().highWaterBytes && !m_connection->flush();
 }
 

@@ -193,8 +193,8 @@ private:
     State state() const { return m_state.load(std::memory_order_relaxed); }
 
     const std::shared_ptr<WsLoop> m_home;
-    WsLane& m_lane;  // of m_home
-    Connection* m_connection = nullptr;  // null: not yet, or no longer; the loop's thread only
+    WsLane& m_lane;                          // of m_home
+    Connection* m_connection = nullptr;      // null: not yet, or no longer; the loop's thread only
     std::unique_ptr<WsReceiver> m_receiver;  // only in the middle of a message, or with a window of its own
     std::unique_ptr<WsRequest> m_request;
     std::unique_ptr<Deflate> m_deflate;
@@ -207,7 +207,7 @@ private:
     uint32_t m_rateSecond = 0;  // } messages that came in
     uint32_t m_rateCount = 0;   // } that second of the loop's clock
     std::atomic<State> m_state{State::Opening};
-    bool m_heard = true;     // something came since takeHeard
+    bool m_heard = true;                    // something came since takeHeard
     bool m_pieceSent = false;               // the first frame of a message in pieces is out
     std::optional<WsOpcode> m_streaming{};  // a message in pieces is under way
     uint16_t m_subprotocol = 0;             // one more than its index in the route's; zero: none

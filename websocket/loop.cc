@@ -76,8 +76,8 @@ void WsLoop::runInbox() {
         const std::lock_guard lock(m_mutex);
         m_batch.swap(m_inbox);
     }
-    const auto publications =
-        std::count_if(m_batch.begin(), m_batch.end(), [](const Item& item) { return item.publication != nullptr; });
+    const auto publications = std::count_if(m_batch.begin(), m_batch.end(),
+                                            [](const Item& item) { return item.publication != nullptr; });
     for (Item& item : m_batch) {
         if (item.publication) {
             publishHere(*item.publication, publications > 1);

@@ -8,7 +8,7 @@
 namespace tnet {
 namespace {
 
-constexpr size_t kInflateStep = 16 << 10;         // output of one step of decompression
+constexpr size_t kInflateStep = 16 << 10;          // output of one step of decompression
 constexpr size_t kKeptMessageCapacity = 64 << 10;  // between two messages
 
 }  // namespace
@@ -71,7 +71,8 @@ WsReceiver::Event WsReceiver::beginData() {
 }
 
 WsReceiver::Event WsReceiver::data(std::span<char>& input) {
-    const std::span<char> bytes = input.first(static_cast<size_t>(std::min<uint64_t>(m_frameLeft, input.size())));
+    const std::span<char> bytes =
+        input.first(static_cast<size_t>(std::min<uint64_t>(m_frameLeft, input.size())));
     if (bytes.empty() && m_frameLeft > 0) return Event::NeedMore;
     const uint64_t offset = m_header.payloadBytes - m_frameLeft;
     bool isAscii = false;
@@ -114,8 +115,8 @@ WsReceiver::Event WsReceiver::deliver(std::string_view bytes) {
 // One step at a time, so that a compression bomb is stopped at the limit, not after.
 WsReceiver::Event WsReceiver::inflateSome() {
     if (!m_inflated) m_inflated.reset(new char[kInflateStep]);
-    const size_t room = static_cast<size_t>(
-        std::min<uint64_t>(kInflateStep, m_settings.maxMessageBytes - m_messageBytes));
+    const size_t room =
+        static_cast<size_t>(std::min<uint64_t>(kInflateStep, m_settings.maxMessageBytes - m_messageBytes));
     const WsInflater::Step step = m_inflater->inflate(m_compressed, isMessageEnd(), m_inflated.get(), room);
     m_messageBytes += step.written;
     const std::string_view text(m_inflated.get(), step.written);
@@ -139,8 +140,7 @@ WsReceiver::Event WsReceiver::inflateSome() {
 WsReceiver::Event WsReceiver::control(std::span<char>& input) {
     const auto size = static_cast<size_t>(std::min<uint64_t>(m_frameLeft, input.size()));
     const std::span<char> bytes = input.first(size);
-    if (m_header.masked)
-        applyMask(bytes.data(), size, m_header.maskKey, m_header.payloadBytes - m_frameLeft);
+    if (m_header.masked) applyMask(bytes.data(), size, m_header.maskKey, m_header.payloadBytes - m_frameLeft);
     input = input.subspan(size);
     m_frameLeft -= size;
     const bool isWhole = size == m_header.payloadBytes;

@@ -86,7 +86,7 @@ private:
     const Settings m_settings;
     WsFrameDecoder m_decoder;
     WsFrameHeader m_header{};
-    uint64_t m_frameLeft = 0;    // of the payload of the frame under way
+    uint64_t m_frameLeft = 0;     // of the payload of the frame under way
     uint64_t m_messageBytes = 0;  // of the message under way, decompressed
     size_t m_fragments = 0;
     Utf8Validator m_utf8;

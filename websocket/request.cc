@@ -53,7 +53,9 @@ std::optional<std::string> WsRequest::queryParam(std::string_view name) const {
     return tnet::queryParam(query(), name);
 }
 
-std::string_view WsRequest::header(std::string_view name) const { return find(m_paramsEnd, m_text.size(), name); }
+std::string_view WsRequest::header(std::string_view name) const {
+    return find(m_paramsEnd, m_text.size(), name);
+}
 
 // RFC 6265 §4.2.1: name=value pairs, separated by "; ".
 std::optional<std::string_view> WsRequest::cookie(std::string_view name) const {
@@ -63,7 +65,8 @@ std::optional<std::string_view> WsRequest::cookie(std::string_view name) const {
         std::string_view pair = left.substr(0, end);
         pair.remove_prefix(std::min(pair.find_first_not_of(" \t"), pair.size()));
         const size_t equals = pair.find('=');
-        if (equals != std::string_view::npos && pair.substr(0, equals) == name) return pair.substr(equals + 1);
+        if (equals != std::string_view::npos && pair.substr(0, equals) == name)
+            return pair.substr(equals + 1);
         left.remove_prefix(std::min(end + 1, left.size()));
     }
     return std::nullopt;

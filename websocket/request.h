@@ -29,7 +29,9 @@ public:
 
     // What the route's ":name" or "*name" stands for, percent-decoded; empty if there is none such. A string,
     // because it is mostly put together with others: subscribe("room/" + request.param("room")).
-    std::string param(std::string_view name) const { return std::string(find(m_targetEnd, m_paramsEnd, name)); }
+    std::string param(std::string_view name) const {
+        return std::string(find(m_targetEnd, m_paramsEnd, name));
+    }
 
     // The first query parameter of that name, decoded; nothing if absent or malformed.
     std::optional<std::string> queryParam(std::string_view name) const;
@@ -43,7 +45,9 @@ public:
     Address remoteAddress() const { return m_peer.toAddress(); }
 
 private:
-    std::string_view text(size_t from, size_t to) const { return std::string_view(m_text).substr(from, to - from); }
+    std::string_view text(size_t from, size_t to) const {
+        return std::string_view(m_text).substr(from, to - from);
+    }
     void append(std::string_view name, std::string_view value);
     std::string_view find(size_t from, size_t to, std::string_view name) const;
 

@@ -62,13 +62,14 @@ struct WsRoute {
     size_t maxQueuedBytes = 1 << 20;
     WsOverflow overflow = WsOverflow::Close;
     WsCloseCode overflowCode = WsCloseCode::PolicyViolation;
-    size_t highWaterBytes = 64 << 10;  // beyond it send() says Queued, and onDrain is called when all has left
+    size_t highWaterBytes =
+        64 << 10;  // beyond it send() says Queued, and onDrain is called when all has left
 
     // --- Deadlines; zero switches one off ---
 
-    Milliseconds sendTimeout{30'000};   // dropped: above highWaterBytes, and the peer takes nothing
-    Milliseconds pingInterval{30'000};  // a peer that was silent for one to two of these gets a ping ...
-    Milliseconds pongTimeout{20'000};   // ... and is dropped (1006) if it stays silent for this long
+    Milliseconds sendTimeout{30'000};     // dropped: above highWaterBytes, and the peer takes nothing
+    Milliseconds pingInterval{30'000};    // a peer that was silent for one to two of these gets a ping ...
+    Milliseconds pongTimeout{20'000};     // ... and is dropped (1006) if it stays silent for this long
     Milliseconds idleTimeout{3'600'000};  // 1001: no message either way; found up to a pingInterval late
     Milliseconds closeTimeout{5'000};     // dropped: the peer does not answer our Close, or does not take it
 
@@ -76,9 +77,9 @@ struct WsRoute {
 
     std::vector<std::string> subprotocols{};  // in the order of the server's preference
     WsCompression compression = WsCompression::Off;
-    size_t compressFromBytes = 256;  // smaller messages are sent as they are
-    int serverMaxWindowBits = 15;    // } 9 to 15; Dedicated
-    int clientMaxWindowBits = 15;    // } only
+    size_t compressFromBytes = 256;            // smaller messages are sent as they are
+    int serverMaxWindowBits = 15;              // } 9 to 15; Dedicated
+    int clientMaxWindowBits = 15;              // } only
     Milliseconds releaseWindowsAfter{60'000};  // Dedicated: without a message; zero: never
     // False: 403. `origin`: the Origin field, empty if there is none (no browser, then).
     std::function<bool(std::string_view origin, const HttpRequest& request)> checkOrigin{};
@@ -92,7 +93,8 @@ struct WsRoute {
     // Instead of onMessage: messages in pieces as they come, in bounded memory; maxMessageBytes still holds.
     // `last`: the message is complete with this piece, which may be empty. Text is checked, but may be cut
     // inside a character.
-    std::function<void(const WsConnectionPtr_t&, std::string_view piece, WsOpcode opcode, bool last)> onPiece{};
+    std::function<void(const WsConnectionPtr_t&, std::string_view piece, WsOpcode opcode, bool last)>
+        onPiece{};
     std::function<void(const WsConnectionPtr_t&, std::string_view payload)> onPong{};
     // All that was queued has left, after a send() that said Queued.
     std::function<void(const WsConnectionPtr_t&)> onDrain{};

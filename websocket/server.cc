@@ -23,7 +23,8 @@ struct Negotiation {
 HttpResponse refusalFor(const WsHandshakeVerdict& verdict) {
     HttpResponse response = HttpResponse::error(verdict.status);
     // RFC 6455 §4.4, RFC 9110 §15.5.22.
-    if (verdict.status == 426) response.header("Sec-WebSocket-Version", kWsVersion).header("Upgrade", "websocket");
+    if (verdict.status == 426)
+        response.header("Sec-WebSocket-Version", kWsVersion).header("Upgrade", "websocket");
     return response;
 }
 

@@ -26,7 +26,7 @@ namespace tnet {
 class WsServer {
 public:
     struct Settings {
-        WsTopicsPtr_t topics{};                  // null: its own
+        WsTopicsPtr_t topics{};                    // null: its own
         std::chrono::milliseconds drainSpread{0};  // a drain closes connections evenly over this time
     };
 
@@ -34,7 +34,9 @@ public:
     WsServer(const HttpRouter& router, Settings settings);
 
     // False if the route cannot be registered; HttpRouter::status() says why.
-    bool route(std::string_view pattern, WsRoute route) { return this->route(m_router, pattern, std::move(route)); }
+    bool route(std::string_view pattern, WsRoute route) {
+        return this->route(m_router, pattern, std::move(route));
+    }
     // In a group, with its middleware.
     bool route(HttpRouter group, std::string_view pattern, WsRoute route);
 

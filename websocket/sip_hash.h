@@ -1,7 +1,7 @@
 // sipHash: SipHash-2-4 (Aumasson and Bernstein, 2012), for tables whose keys peers choose. Who does not know
 // the key cannot make texts that collide, so nobody can turn a hash table into a list.
 //
-// Pure: no allocation. About a nanosecond per byte.
+// Pure: no allocation.
 #pragma once
 
 #include <cstdint>
