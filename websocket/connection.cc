@@ -11,6 +11,7 @@
 #include "tnet/log.h"
 #include "tnet/stack_buffer.h"
 #include "websocket/loop.h"
+#include "websocket/sip_hash.h"
 #include "websocket/utf8.h"
 
 namespace tnet {
@@ -35,7 +36,7 @@ struct WsConnection::Waiting {
 
     void push(std::string_view key, SharedBytesPtr_t frame) {
         bytes += frame->size();
-        if (!key.empty()) byKey[std::string(key)] = gone + messages.size();
+        if (!key.empty()) byKey.insert_or_assign(std::string(key), gone + messages.size());
         messages.push_back({std::string(key), std::move(frame)});
     }
     SharedBytesPtr_t pop() {
@@ -49,7 +50,7 @@ struct WsConnection::Waiting {
     }
     // True: there was one.
     bool remove(std::string_view key) {
-        const auto found = byKey.find(std::string(key));
+        const auto found = byKey.find(key);
         if (found == byKey.end()) return false;
         SharedBytesPtr_t& frame = messages[found->second - gone].frame;
         bytes -= frame->size();
@@ -61,7 +62,8 @@ struct WsConnection::Waiting {
     std::deque<Message> messages{};
     size_t gone = 0;  // messages that were in front of the first one
     size_t bytes = 0;
-    std::unordered_map<std::string, size_t> byKey{};  // which message, counted from the very first
+    // Which message, counted from the very first. Peers may choose the keys.
+    std::unordered_map<std::string, size_t, SipTextHash, std::equal_to<>> byKey{};
     TimerId timer{};
     size_t handedBytes = 0;  // to the connection since the timer was set,
     size_t queuedBytes = 0;  // and what it had queued then

@@ -34,6 +34,7 @@ WsReceiver::Event WsReceiver::next(std::span<char>& input) {
 }
 
 WsReceiver::Event WsReceiver::header(std::span<char>& input) {
+    if (input.empty()) return Event::NeedMore;
     std::string_view bytes(input.data(), input.size());
     const WsFrameDecoder::Verdict verdict = m_decoder.decode(bytes, m_header);
     input = input.last(bytes.size());

@@ -62,4 +62,9 @@ uint64_t sipHash(SipHashKey key, std::string_view bytes) {
     return state.v0 ^ state.v1 ^ state.v2 ^ state.v3;
 }
 
+size_t SipTextHash::operator()(std::string_view text) const {
+    static const SipHashKey key = SipHashKey::random();
+    return static_cast<size_t>(sipHash(key, text));
+}
+
 }  // namespace tnet

@@ -4,6 +4,7 @@
 // Pure: no allocation.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -18,5 +19,11 @@ struct SipHashKey {
 };
 
 uint64_t sipHash(SipHashKey key, std::string_view bytes);
+
+// For the standard's tables of texts. One random key for the process.
+struct SipTextHash {
+    using is_transparent = void;
+    size_t operator()(std::string_view text) const;
+};
 
 }  // namespace tnet

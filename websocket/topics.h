@@ -21,6 +21,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "websocket/sip_hash.h"
 #include "websocket/types.h"
 
 namespace tnet {
@@ -63,15 +64,10 @@ public:
     void noteDropped(size_t count) { m_dropped.fetch_add(count, std::memory_order_relaxed); }
 
 private:
-    struct HashText {
-        using is_transparent = void;
-        size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
-    };
-
     mutable std::mutex m_mutex;
-    std::vector<std::shared_ptr<WsLoop>> m_loops;                                 // } guarded
-    std::unordered_map<std::string, size_t, HashText, std::equal_to<>> m_counts;  // } by m_mutex
-    size_t m_subscriptions = 0;                                                   // }
+    std::vector<std::shared_ptr<WsLoop>> m_loops;                                    // } guarded
+    std::unordered_map<std::string, size_t, SipTextHash, std::equal_to<>> m_counts;  // } by m_mutex;
+    size_t m_subscriptions = 0;                                                      // } peers choose filters
     std::atomic<uint64_t> m_published{0};
     std::atomic<uint64_t> m_delivered{0};
     std::atomic<uint64_t> m_dropped{0};
