@@ -80,7 +80,7 @@ void IOLoop::runOnce(Duration maxWait) {
     m_readyCount = m_poller.wait(timeUntilNextWork(maxWait));
     m_now = m_clock.now();
     dispatch(m_readyCount);
-    if (!m_timers.empty()) m_timers.run(m_now);
+    if (const auto earliest = m_timers.earliest(); earliest && *earliest <= m_now) m_timers.run(m_now);
     runTasks();
     runDeferred();
     releaseRetired();
