@@ -256,8 +256,8 @@ bool HttpRouter::upgrade(std::string_view pattern, std::string_view token, HttpA
     if (at == nullptr) return false;
     for (const Endpoint::ByToken& entry : at->upgrades) {
         if (!equalsIgnoreCase(entry.token, token)) continue;
-        return fail(makeError(std::errc::file_exists, "upgrade " + std::string(token) + " " +
-                                                          m_group->prefix + std::string(pattern)));
+        return reject(makeError(std::errc::file_exists, "upgrade " + std::string(token) + " " +
+                                                            m_group->prefix + std::string(pattern)));
     }
     auto route = std::make_shared<HttpRoute>(makeRoute(std::move(handler), {}));
     route->upgradeToken = token;
@@ -271,8 +271,8 @@ bool HttpRouter::add(HttpMethod method, std::string_view pattern, std::shared_pt
     if (at == nullptr) return false;
     if (at->find(method) != nullptr) {
         const std::string name(methodName(method));
-        return fail(makeError(std::errc::file_exists,
-                              "route " + name + " " + m_group->prefix + std::string(pattern)));
+        return reject(makeError(std::errc::file_exists,
+                                "route " + name + " " + m_group->prefix + std::string(pattern)));
     }
     m_table->allMethods.set(indexOf(method));
     m_table->registered.push_back({route, m_group});
@@ -284,7 +284,7 @@ HttpRouter::Endpoint* HttpRouter::endpoint(std::string_view pattern) {
     const std::string whole = m_group->prefix + std::string(pattern);
     const auto index = m_table->tree.insert(whole);
     if (!index) {
-        fail(index.error());
+        reject(index.error());
         return nullptr;
     }
     if (whole.find("/:") == std::string::npos && whole.find("/*") == std::string::npos)
@@ -293,7 +293,7 @@ HttpRouter::Endpoint* HttpRouter::endpoint(std::string_view pattern) {
     return &m_table->endpoints[*index];
 }
 
-bool HttpRouter::fail(Error error) {
+bool HttpRouter::reject(Error error) {
     if (!m_table->firstError) m_table->firstError = std::move(error);
     return false;
 }

@@ -134,6 +134,9 @@ public:
     // closed. Upgraded connections are the hook's to end. Must not throw.
     void onDrain(HttpDrainHook_t hook);
 
+    // Notes an error of a registration, as the calls above do; for layers that check more. Returns false.
+    bool reject(Error error);
+
     // The first registration error, if any.
     Status status() const;
 
@@ -180,7 +183,6 @@ private:
     bool routeAny(std::string_view pattern, HttpRoute route);
     bool add(HttpMethod method, std::string_view pattern, std::shared_ptr<HttpRoute> route);
     Endpoint* endpoint(std::string_view pattern);
-    bool fail(Error error);
     static const HttpRoutePtr_t* routeAt(const Endpoint& endpoint, const HttpRequest& request);
 
     std::shared_ptr<Table> m_table;

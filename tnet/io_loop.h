@@ -17,6 +17,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "tnet/clock.h"
@@ -85,6 +86,9 @@ public:
 
     bool isInLoopThread() const;
 
+    // Keeps `what` until the loop is destroyed, as the last thing to go: for what a layer has once per loop.
+    void keep(std::shared_ptr<void> what) { m_kept.push_back(std::move(what)); }
+
     // For other threads: a handle that stays valid when the loop is gone.
     const TaskQueuePtr_t& tasks() const { return m_tasks; }
 
@@ -126,6 +130,7 @@ private:
     void releaseRetired();
     bool hasLooseEnds() const;
 
+    std::vector<std::shared_ptr<void>> m_kept;  // first, so that it goes last
     const Clock& m_clock;
     Poller m_poller;
     TaskQueuePtr_t m_tasks;

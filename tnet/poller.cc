@@ -57,8 +57,8 @@ size_t Poller::wait(Duration timeout) {
     }
     // Past libc's wrapper, which makes it a cancellation point at some fifty instructions; a loop's thread is
     // never cancelled.
-    const long n = ::syscall(SYS_epoll_pwait, m_epoll.get(), m_events.data(), static_cast<int>(m_events.size()),
-                             wait, nullptr, 0);
+    const long n = ::syscall(SYS_epoll_pwait, m_epoll.get(), m_events.data(),
+                             static_cast<int>(m_events.size()), wait, nullptr, 0);
     return n > 0 ? static_cast<size_t>(n) : 0;
 }
 

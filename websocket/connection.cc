@@ -12,7 +12,6 @@
 #include "tnet/stack_buffer.h"
 #include "websocket/loop.h"
 #include "websocket/sip_hash.h"
-#include "websocket/utf8.h"
 
 namespace tnet {
 namespace {
@@ -250,8 +249,7 @@ WsSendStatus WsConnection::send(std::string_view message, WsOpcode opcode) {
 }
 
 WsSendStatus WsConnection::sendLatest(std::string_view key, std::string_view message, WsOpcode opcode) {
-    assert((opcode == WsOpcode::Binary || (opcode == WsOpcode::Text && isValidUtf8(message))) &&
-           "a message is binary, or text in UTF-8");
+    assert((opcode == WsOpcode::Binary || opcode == WsOpcode::Text) && "a message is text or binary");
     if (isInLoopThread()) return sendHere(key, message, opcode);
     if (!isOpen()) return WsSendStatus::Closed;
     // What other threads send is bounded here: the loop may be busy.
@@ -284,7 +282,10 @@ WsSendStatus WsConnection::sendLatest(std::string_view key, std::string_view mes
 
 void WsConnection::post(std::function<void(WsConnection&)> task, size_t bytes) {
     m_posted.fetch_add(bytes, std::memory_order_relaxed);
-    m_home->post([self = shared_from_this(), task = std::move(task), bytes] {
+    // Weak, or an inbox that nobody empties any more would hold itself through what is in it.
+    m_home->post([weak = weak_from_this(), task = std::move(task), bytes] {
+        const WsConnectionPtr_t self = weak.lock();
+        if (!self) return;
         self->m_posted.fetch_sub(bytes, std::memory_order_relaxed);
         task(*self);
     });
@@ -496,8 +497,7 @@ WsSendStatus WsConnection::ping(std::string_view payload) {
 }
 
 void WsConnection::close(WsCloseCode code, std::string_view reason) {
-    assert((code == WsCloseCode::NoStatus || isValidCloseCode(static_cast<uint16_t>(code))) &&
-           "a code that may be on the wire");
+    if (!isValidCloseCode(static_cast<uint16_t>(code))) code = WsCloseCode::NoStatus;
     if (isInLoopThread()) return closeHere(code, reason);
     if (!isOpen()) return;
     post([code, text = std::string(reason)](WsConnection& self) { self.closeHere(code, text); });

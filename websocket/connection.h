@@ -60,8 +60,8 @@ public:
     bool beginMessage(WsOpcode opcode = WsOpcode::Text);
     WsSendStatus sendPiece(std::string_view piece, bool last);
 
-    // The closing handshake (RFC 6455 §7.1.2): what is queued is sent first. `code`: one that may be on the
-    // wire, or NoStatus for none. `reason`: UTF-8, cut to 123 bytes. Only the first call does anything.
+    // The closing handshake (RFC 6455 §7.1.2): what is queued is sent first. A `code` that may not be on the
+    // wire, such as the Abnormal of another connection's onClose, is sent as none. `reason`: UTF-8, cut to 123 bytes. Only the first call does anything.
     void close(WsCloseCode code = WsCloseCode::Normal, std::string_view reason = {});
 
     // Without handshake and without delivering anything: onClose says 1006.

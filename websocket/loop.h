@@ -4,7 +4,7 @@
 //     publish, send, subscribe of other threads ──> inbox, in order ──(one wake per batch)──> runInbox
 //
 // Internal to //websocket. Threads: its loop's, where a function does not say otherwise.
-// Lifetime: shared by its connections and WsTopics; may outlive the loop, and is inert then.
+// Lifetime: kept by the loop, and by its connections, with which it may outlive the loop; it is inert then.
 #pragma once
 
 #include <array>

@@ -1,10 +1,14 @@
 #include "websocket/server.h"
 
+#include <cstdint>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "http/headers.h"
 #include "tnet/log.h"
+#include "tnet/result.h"
 #include "websocket/handshake.h"
 #include "websocket/loop.h"
 
@@ -37,6 +41,19 @@ WsDeflateSettings deflateSettings(const WsRoute& route) {
         settings.clientMaxWindowBits = route.clientMaxWindowBits;
     }
     return settings;
+}
+
+// Of a route's settings; null: nothing.
+const char* whatIsWrong(const WsRoute& route) {
+    const auto isWindow = [](int bits) { return bits >= 9 && bits <= 15; };
+    if (!isWindow(route.serverMaxWindowBits)) return "serverMaxWindowBits is not 9 to 15";
+    if (!isWindow(route.clientMaxWindowBits)) return "clientMaxWindowBits is not 9 to 15";
+    if (!isValidCloseCode(static_cast<uint16_t>(route.overflowCode))) return "overflowCode may not be sent";
+    if (route.subprotocols.size() >= UINT16_MAX) return "too many subprotocols";
+    for (const std::string& name : route.subprotocols) {
+        if (!isToken(name)) return "a subprotocol is not a token";
+    }
+    return nullptr;
 }
 
 WsHandshakeVerdict negotiateInto(Negotiation& result, const WsRoute& route, const HttpHeaders& fields) {
@@ -99,6 +116,10 @@ WsServer::WsServer(const HttpRouter& router, Settings settings)
 }
 
 bool WsServer::route(HttpRouter group, std::string_view pattern, WsRoute route) {
+    if (const char* const wrong = whatIsWrong(route)) {
+        return group.reject(
+            makeError(std::errc::invalid_argument, "WebSocket route " + std::string(pattern) + ": " + wrong));
+    }
     const auto shared = std::make_shared<const WsRoute>(std::move(route));
     return group.upgrade(pattern, "websocket",
                          [topics = m_topics, shared](const HttpRequest& request, HttpResponder responder) {

@@ -1,6 +1,7 @@
 #include "websocket/topics.h"
 
 #include <utility>
+#include <vector>
 
 #include "tnet/io_loop.h"
 #include "websocket/loop.h"
@@ -16,13 +17,14 @@ bool WsTopics::publish(std::string_view topic, std::string_view payload, WsOpcod
     if (!isValidTopic(topic)) return false;
     m_published.fetch_add(1, std::memory_order_relaxed);
     const auto publication = std::make_shared<const WsPublication>(topic, payload, opcode);
-    std::vector<std::shared_ptr<WsLoop>> gone;  // destroyed outside the lock
+    std::vector<std::shared_ptr<WsLoop>> locked;  // let go of outside the lock
     const std::lock_guard lock(m_mutex);
-    std::erase_if(m_loops, [&](const std::shared_ptr<WsLoop>& loop) {
-        if (loop->connections() == 0 || loop->post(publication)) return false;
-        gone.push_back(loop);
-        return true;
-    });
+    for (const std::weak_ptr<WsLoop>& weak : m_loops) {
+        if (std::shared_ptr<WsLoop> loop = weak.lock()) {
+            if (loop->connections() > 0) loop->post(publication);
+            locked.push_back(std::move(loop));
+        }
+    }
     return true;
 }
 
@@ -35,7 +37,9 @@ size_t WsTopics::subscribers(std::string_view filter) const {
 size_t WsTopics::connections() const {
     const std::lock_guard lock(m_mutex);
     size_t count = 0;
-    for (const std::shared_ptr<WsLoop>& loop : m_loops) count += loop->connections();
+    for (const std::weak_ptr<WsLoop>& weak : m_loops) {
+        if (const std::shared_ptr<WsLoop> loop = weak.lock()) count += loop->connections();
+    }
     return count;
 }
 
@@ -52,11 +56,15 @@ WsTopics::Stats WsTopics::stats() const {
 // By the task queue: its address is not used again while a WsLoop holds it, as that of a loop could be.
 std::shared_ptr<WsLoop> WsTopics::loopFor(IOLoop& loop) {
     const std::lock_guard lock(m_mutex);
-    for (const std::shared_ptr<WsLoop>& known : m_loops) {
-        if (known->tasks() == loop.tasks()) return known;
+    std::erase_if(m_loops, [](const std::weak_ptr<WsLoop>& weak) { return weak.expired(); });
+    for (const std::weak_ptr<WsLoop>& weak : m_loops) {
+        std::shared_ptr<WsLoop> known = weak.lock();
+        if (known && known->tasks() == loop.tasks()) return known;
     }
-    m_loops.push_back(std::make_shared<WsLoop>(loop, weak_from_this()));
-    return m_loops.back();
+    auto made = std::make_shared<WsLoop>(loop, weak_from_this());
+    loop.keep(made);
+    m_loops.push_back(made);
+    return made;
 }
 
 void WsTopics::subscribed(std::string_view filter) {

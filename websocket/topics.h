@@ -55,7 +55,7 @@ public:
 
     // --- For //websocket ---
 
-    // The loop's part, made when it is first asked for. On the loop's thread.
+    // The loop's part, made when it is first asked for, and the loop's to keep. On the loop's thread.
     std::shared_ptr<WsLoop> loopFor(IOLoop& loop);
 
     void subscribed(std::string_view filter);
@@ -65,7 +65,7 @@ public:
 
 private:
     mutable std::mutex m_mutex;
-    std::vector<std::shared_ptr<WsLoop>> m_loops;                                    // } guarded
+    std::vector<std::weak_ptr<WsLoop>> m_loops;                                      // } guarded
     std::unordered_map<std::string, size_t, SipTextHash, std::equal_to<>> m_counts;  // } by m_mutex;
     size_t m_subscriptions = 0;                                                      // } peers choose filters
     std::atomic<uint64_t> m_published{0};
