@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
-#include <deque>
 #include <exception>
+#include <list>
 #include <unordered_map>
 #include <utility>
 
@@ -30,39 +30,37 @@ milliseconds orForever(milliseconds timeout) {
 struct WsConnection::Waiting {
     struct Message {
         std::string key;
-        SharedBytesPtr_t frame;  // null: another one took its place
+        SharedBytesPtr_t frame;
     };
+    using Place = std::list<Message>::iterator;
 
-    void push(std::string_view key, SharedBytesPtr_t frame) {
+    void insert(Place place, std::string_view key, SharedBytesPtr_t frame) {
         bytes += frame->size();
-        if (!key.empty()) byKey.insert_or_assign(std::string(key), gone + messages.size());
-        messages.push_back({std::string(key), std::move(frame)});
+        const Place placed = messages.insert(place, {std::string(key), std::move(frame)});
+        if (!key.empty()) byKey.insert_or_assign(std::string(key), placed);
+    }
+    // Returns the place behind it.
+    Place erase(Place message) {
+        bytes -= message->frame->size();
+        if (!message->key.empty()) byKey.erase(message->key);
+        return messages.erase(message);
     }
     SharedBytesPtr_t pop() {
-        Message message = std::move(messages.front());
-        messages.pop_front();
-        ++gone;
-        if (!message.frame) return nullptr;
-        bytes -= message.frame->size();
-        if (!message.key.empty()) byKey.erase(message.key);
-        return message.frame;
+        SharedBytesPtr_t frame = messages.front().frame;
+        erase(messages.begin());
+        return frame;
     }
-    // True: there was one.
-    bool remove(std::string_view key) {
-        const auto found = byKey.find(key);
-        if (found == byKey.end()) return false;
-        SharedBytesPtr_t& frame = messages[found->second - gone].frame;
-        bytes -= frame->size();
-        frame = nullptr;
-        byKey.erase(found);
-        return true;
+    void clear() {
+        messages.clear();
+        byKey.clear();
+        bytes = 0;
     }
 
-    std::deque<Message> messages{};
-    size_t gone = 0;  // messages that were in front of the first one
+    std::list<Message> messages{};
     size_t bytes = 0;
-    // Which message, counted from the very first. Peers may choose the keys.
-    std::unordered_map<std::string, size_t, SipTextHash, std::equal_to<>> byKey{};
+    std::unordered_map<std::string, Place, SipTextHash, std::equal_to<>>
+        byKey{};                 // peers may choose the keys
+    bool isPieceQueued = false;  // whoever sends in pieces was told to wait
     TimerId timer{};
     size_t handedBytes = 0;  // to the connection since the timer was set,
     size_t queuedBytes = 0;  // and what it had queued then
@@ -252,21 +250,17 @@ WsSendStatus WsConnection::sendLatest(std::string_view key, std::string_view mes
     assert((opcode == WsOpcode::Binary || opcode == WsOpcode::Text) && "a message is text or binary");
     if (isInLoopThread()) return sendHere(key, message, opcode);
     if (!isOpen()) return WsSendStatus::Closed;
-    // What other threads send is bounded here: the loop may be busy.
-    const size_t ahead = queuedBytes();
-    if (ahead > 0 && ahead + message.size() > route().maxQueuedBytes) {
-        const bool dropsOthers =
-            route().overflow == WsOverflow::DropOldest || route().overflow == WsOverflow::KeepLatest;
-        if (!dropsOthers || m_posted.load(std::memory_order_relaxed) > route().maxQueuedBytes) {
-            if (route().overflow != WsOverflow::Close) {
-                noteDropped(1);
-                return WsSendStatus::Dropped;
-            }
-            close(route().overflowCode, "too slow");
-            return WsSendStatus::Closed;
+    // What other threads send is bounded here: the loop may be busy. It alone knows what the peer has taken.
+    const size_t posted = m_posted.load(std::memory_order_relaxed);
+    if (posted > 0 && posted + message.size() > route().maxQueuedBytes) {
+        if (route().overflow != WsOverflow::Close) {
+            noteDropped(1);
+            return WsSendStatus::Dropped;
         }
+        close(route().overflowCode, "too slow");
+        return WsSendStatus::Closed;
     }
-    const bool isMuch = ahead + message.size() > route().highWaterBytes;
+    const bool isMuch = queuedBytes() + message.size() > route().highWaterBytes;
     post(
         [key = std::string(key), text = std::string(message), opcode, isMuch](WsConnection& self) {
             if (isMuch && self.m_connection != nullptr) {
@@ -294,20 +288,27 @@ void WsConnection::post(std::function<void(WsConnection&)> task, size_t bytes) {
 WsSendStatus WsConnection::sendHere(std::string_view key, std::string_view message, WsOpcode opcode) {
     if (state() != State::Open || m_connection == nullptr) return WsSendStatus::Closed;
     m_lastMessage = m_home->loop().now();
-    const bool isCompressed = m_deflate && message.size() >= route().compressFromBytes && compress(message);
-    if (mustWait()) return wait(key, makeFrame(message, opcode, isCompressed));
-    if (!hasRoom(message.size())) return overflowed();
-    return sendFrame(message, opcode, true, isCompressed);
+    const bool waits = mustWait();
+    const bool isCompressed =
+        m_deflate && message.size() >= route().compressFromBytes && compress(message, waits);
+    if (waits) return wait(key, makeFrame(message, opcode, isCompressed));
+    if (hasRoom(message.size())) return sendFrame(message, opcode, true, isCompressed);
+    if (isCompressed && m_deflate->own) m_deflate->own->release();
+    return overflowed();
 }
 
-// True: `message` is the compressed one, until the next is compressed.
-bool WsConnection::compress(std::string_view& message) {
+// True: `message` is the compressed one, until the next is compressed. What may be dropped must not become part
+// of a history that the peer then has not.
+bool WsConnection::compress(std::string_view& message, bool mayBeDropped) {
     WsDeflater& shared = m_home->deflater(m_deflate->parameters.serverWindowBits);
-    WsDeflater& deflater = m_deflate->own ? *m_deflate->own : shared;
+    const bool hasHistory = m_deflate->own && !mayBeDropped;
+    WsDeflater& deflater = hasHistory ? *m_deflate->own : shared;
     std::string& out = m_home->scratch();
     if (!deflater.deflate(message, true, out)) return false;
     // With a history, what was compressed has to be sent.
-    if (!m_deflate->own && out.size() >= message.size()) return false;
+    if (!hasHistory && out.size() >= message.size()) return false;
+    if (!hasHistory && m_deflate->own)
+        m_deflate->own->release();  // the peer's window will have this, ours has not
     message = out;
     return true;
 }
@@ -345,22 +346,36 @@ WsSendStatus WsConnection::sendFrame(std::string_view payload, WsOpcode opcode, 
 WsSendStatus WsConnection::afterSend(const SendResult& result, size_t bytes) {
     if (result.status != SendStatus::Accepted) return WsSendStatus::Closed;
     if (m_waiting) m_waiting->handedBytes += bytes;
-    if (result.queuedBytes <= route().highWaterBytes) return WsSendStatus::Accepted;
-    noteQueued(result.queuedBytes);
+    const bool isMuch = result.queuedBytes > route().highWaterBytes;
+    if (isMuch || m_queued.load(std::memory_order_relaxed) > 0) noteQueued();
+    if (!isMuch) return WsSendStatus::Accepted;
     m_connection->setWriteCompleteWanted(true);
     watchSending();
+    m_waiting->isPieceQueued = m_streaming.has_value();
     return WsSendStatus::Queued;
+}
+
+void WsConnection::noteQueued() {
+    const size_t waiting = m_waiting ? m_waiting->bytes : 0;
+    m_queued.store(m_connection->queuedBytes() + waiting, std::memory_order_relaxed);
 }
 
 // Whether so much more may be queued. What was only gathered is written first.
 bool WsConnection::hasRoom(size_t bytes) {
     size_t queued = m_connection->queuedBytes();
-    if (queued + bytes > route().maxQueuedBytes && queued > 0 && m_connection->flush()) queued = 0;
+    if (queued > 0 && queued + bytes > route().maxQueuedBytes) {
+        m_connection->flush();  // which may find the peer gone: then nothing is queued either
+        queued = m_connection->queuedBytes();
+    }
     if (queued > 0 && queued + bytes > route().maxQueuedBytes) return false;
-    // One message may be as large as its sender says; the limit is against many that pile up.
-    const size_t needed = queued + bytes + kMaxFrameHeaderBytes;
-    if (needed > m_connection->maxQueuedBytes()) m_connection->setMaxQueuedBytes(needed);
+    makeRoom(bytes);
     return true;
+}
+
+// One message may be as large as its sender says; the connection's own limit must not be against it.
+void WsConnection::makeRoom(size_t bytes) {
+    const size_t needed = m_connection->queuedBytes() + bytes + kMaxFrameHeaderBytes;
+    if (needed > m_connection->maxQueuedBytes()) m_connection->setMaxQueuedBytes(needed);
 }
 
 void WsConnection::noteDropped(size_t count) {
@@ -368,12 +383,15 @@ void WsConnection::noteDropped(size_t count) {
 }
 
 WsSendStatus WsConnection::overflowed() {
-    const bool drops = route().overflow != WsOverflow::Close && !m_streaming;
-    if (drops) {
+    if (route().overflow != WsOverflow::Close) {
         noteDropped(1);
         return WsSendStatus::Dropped;
     }
-    m_waiting.reset();
+    return closeAsTooSlow();
+}
+
+WsSendStatus WsConnection::closeAsTooSlow() {
+    if (m_streaming && m_waiting) m_waiting->clear();
     closeHere(route().overflowCode, "too slow");
     return WsSendStatus::Closed;
 }
@@ -384,13 +402,22 @@ bool WsConnection::mustWait() {
     if (m_streaming || (m_waiting && !m_waiting->messages.empty())) return true;
     if (route().overflow != WsOverflow::DropOldest && route().overflow != WsOverflow::KeepLatest)
         return false;
-    return m_connection->queuedBytes() > route().highWaterBytes && !m_connection->flush();
+    return m_connection->queuedBytes() > handedOverBytes() && !m_connection->flush();
+}
+
+// How much may be queued before messages wait here: what the connection has cannot be dropped any more.
+size_t WsConnection::handedOverBytes() const {
+    return std::min(route().highWaterBytes, route().maxQueuedBytes / 2);
 }
 
 WsSendStatus WsConnection::wait(std::string_view key, SharedBytesPtr_t frame) {
     Waiting& waiting = this->waiting();
     if (route().overflow != WsOverflow::KeepLatest) key = {};
-    if (!key.empty() && waiting.remove(key)) noteDropped(1);
+    auto place = waiting.messages.end();
+    if (const auto found = waiting.byKey.find(key); found != waiting.byKey.end()) {
+        place = waiting.erase(found->second);
+        noteDropped(1);
+    }
     const auto isTooMuch = [&] {
         const size_t queued = m_connection->queuedBytes() + waiting.bytes;
         return queued > 0 && queued + frame->size() > route().maxQueuedBytes;
@@ -398,11 +425,13 @@ WsSendStatus WsConnection::wait(std::string_view key, SharedBytesPtr_t frame) {
     const bool dropsOthers =
         route().overflow == WsOverflow::DropOldest || route().overflow == WsOverflow::KeepLatest;
     while (dropsOthers && isTooMuch() && !waiting.messages.empty()) {
-        if (waiting.pop()) noteDropped(1);
+        if (place == waiting.messages.begin()) ++place;
+        waiting.pop();
+        noteDropped(1);
     }
     if (isTooMuch()) return overflowed();
-    waiting.push(key, std::move(frame));
-    noteQueued(m_connection->queuedBytes() + waiting.bytes);
+    waiting.insert(place, key, std::move(frame));
+    noteQueued();
     m_connection->setWriteCompleteWanted(true);
     watchSending();
     return WsSendStatus::Queued;
@@ -415,25 +444,35 @@ WsConnection::Waiting& WsConnection::waiting() {
 
 void WsConnection::sendWaiting() {
     while (m_waiting && !m_waiting->messages.empty() && !m_streaming &&
-           m_connection->queuedBytes() <= route().highWaterBytes) {
-        if (SharedBytesPtr_t frame = m_waiting->pop()) {
-            const size_t bytes = frame->size();
-            hasRoom(bytes);  // raises the connection's own limit if need be
-            afterSend(m_connection->send(std::move(frame)), bytes);
-        }
-    }
+           m_connection->queuedBytes() <= handedOverBytes())
+        handOver();
+}
+
+// The first of the waiting messages, to the connection.
+void WsConnection::handOver() {
+    SharedBytesPtr_t frame = m_waiting->pop();
+    const size_t bytes = frame->size();
+    makeRoom(bytes);
+    afterSend(m_connection->send(std::move(frame)), bytes);
 }
 
 void WsConnection::onWriteComplete(const WsConnectionPtr_t& self) {
-    noteQueued(0);
     if (state() == State::Open) sendWaiting();
-    if (m_waiting && !m_waiting->messages.empty()) return;
-    if (m_connection->queuedBytes() > route().highWaterBytes) return;
+    noteQueued();
+    if (m_connection->queuedBytes() > 0) return;
+    const auto tell = [&] {
+        if (state() == State::Open && route().onDrain) guarded("onDrain", [&] { route().onDrain(self); });
+    };
+    if (m_waiting && !m_waiting->messages.empty()) {
+        // They wait for the last piece of a message, and whoever sends it perhaps for this.
+        if (m_streaming && std::exchange(m_waiting->isPieceQueued, false)) tell();
+        return;
+    }
     m_connection->setWriteCompleteWanted(false);
     if (!m_waiting) return;
     if (m_waiting->timer.isValid()) m_home->loop().cancel(m_waiting->timer);
     m_waiting.reset();
-    if (state() == State::Open && route().onDrain) guarded("onDrain", [&] { route().onDrain(self); });
+    tell();
 }
 
 // A peer that takes nothing of what is queued for sendTimeout is dropped.
@@ -460,19 +499,21 @@ void WsConnection::checkSending() {
 // --- Messages in pieces ---
 
 bool WsConnection::beginMessage(WsOpcode opcode) {
+    if (!isOpen()) return false;
     assert(isInLoopThread());
     assert(!isControl(opcode) && opcode != WsOpcode::Continuation);
-    if (m_streaming || state() != State::Open) return false;
+    if (m_streaming) return false;
+    while (m_waiting && !m_waiting->messages.empty()) handOver();  // what was sent before comes before
     m_streaming = opcode;
     m_pieceSent = false;
     return true;
 }
 
 WsSendStatus WsConnection::sendPiece(std::string_view piece, bool last) {
+    if (!isOpen()) return WsSendStatus::Closed;
     assert(isInLoopThread());
-    if (state() != State::Open || m_connection == nullptr) return WsSendStatus::Closed;
     assert(m_streaming && "beginMessage comes first");
-    if (!hasRoom(piece.size())) return overflowed();
+    if (!hasRoom(piece.size())) return closeAsTooSlow();  // a message with a gap is none
     m_lastMessage = m_home->loop().now();
     const WsOpcode opcode = std::exchange(m_pieceSent, true) ? WsOpcode::Continuation : *m_streaming;
     const WsSendStatus status = sendFrame(piece, opcode, last, false);
@@ -513,9 +554,7 @@ void WsConnection::abort() {
 void WsConnection::closeHere(WsCloseCode code, std::string_view reason) {
     if (state() != State::Open || m_connection == nullptr) return;
     m_ending = std::make_unique<Ending>(Ending{code, std::string(reason)});
-    while (m_waiting && !m_waiting->messages.empty() && !m_streaming) {
-        if (SharedBytesPtr_t frame = m_waiting->pop()) m_connection->send(std::move(frame));
-    }
+    while (m_waiting && !m_waiting->messages.empty() && !m_streaming) handOver();
     setState(State::Closing);
     sendClose(code, reason);
     m_connection->resumeReading();  // for the peer's Close
@@ -529,6 +568,7 @@ void WsConnection::closeHere(WsCloseCode code, std::string_view reason) {
 void WsConnection::sendClose(WsCloseCode code, std::string_view reason) {
     char payload[kMaxControlPayloadBytes];
     const char* const end = writeClosePayload(payload, static_cast<uint16_t>(code), reason);
+    makeRoom(sizeof(payload));
     sendFrame({payload, static_cast<size_t>(end - payload)}, WsOpcode::Close, true, false);
 }
 
@@ -561,7 +601,7 @@ void WsConnection::endConnection(Connection::PeerEnd peerEnd) {
 void WsConnection::onClosed(const WsConnectionPtr_t& self) {
     setState(State::Closed);
     m_connection = nullptr;
-    noteQueued(0);
+    m_queued.store(0, std::memory_order_relaxed);
     IOLoop& loop = m_home->loop();
     if (m_waiting && m_waiting->timer.isValid()) loop.cancel(m_waiting->timer);
     if (m_ending && m_ending->timer.isValid()) loop.cancel(m_ending->timer);

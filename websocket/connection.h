@@ -174,16 +174,20 @@ private:
     WsSendStatus sendFrame(std::string_view payload, WsOpcode opcode, bool fin, bool isCompressed);
     WsSendStatus wait(std::string_view key, SharedBytesPtr_t frame);
     WsSendStatus overflowed();
+    WsSendStatus closeAsTooSlow();
     bool hasRoom(size_t bytes);
+    void makeRoom(size_t bytes);
     WsSendStatus afterSend(const SendResult& result, size_t bytes);
     bool mustWait();
-    void noteQueued(size_t bytes) { m_queued.store(bytes, std::memory_order_relaxed); }
+    size_t handedOverBytes() const;
+    void noteQueued();
     void noteDropped(size_t count);
     void sendWaiting();
+    void handOver();
     Waiting& waiting();
     void watchSending();
     void checkSending();
-    bool compress(std::string_view& message);
+    bool compress(std::string_view& message, bool mayBeDropped);
 
     void closeHere(WsCloseCode code, std::string_view reason);
     void endConnection(Connection::PeerEnd peerEnd);
