@@ -226,10 +226,6 @@ void WsConnection::resumeReading() {
     m_connection->resumeReading();
 }
 
-bool WsConnection::mayPing() const {
-    return state() == State::Open && m_connection != nullptr && !m_connection->isReadingPaused();
-}
-
 void WsConnection::lookAfter(TimePoint now) {
     if (state() != State::Open) return;
     const Duration quiet = now - m_lastMessage;

@@ -135,7 +135,8 @@ public:
     bool takeHeard() { return std::exchange(m_heard, false); }
     // From time to time: the idle timeout, and windows that nobody uses.
     void lookAfter(TimePoint now);
-    bool mayPing() const;
+    bool isPaused() const { return m_connection != nullptr && m_connection->isReadingPaused(); }
+    bool mayPing() const { return state() == State::Open && m_connection != nullptr && !isPaused(); }
 
 private:
     enum class State : uint8_t {

@@ -26,8 +26,10 @@ WsReceiver::Settings settingsOf(const WsRoute& route, std::optional<WsInflater::
 // How often a connection is looked at; zero: never.
 milliseconds periodOf(const WsRoute& route) {
     if (route.pingInterval > milliseconds::zero()) return route.pingInterval;
-    if (route.idleTimeout > milliseconds::zero()) return route.idleTimeout;
-    return route.compression == WsCompression::Dedicated ? route.releaseWindowsAfter : milliseconds::zero();
+    const bool hasWindows = route.compression == WsCompression::Dedicated;
+    const milliseconds release = hasWindows ? route.releaseWindowsAfter : milliseconds::zero();
+    if (route.idleTimeout <= milliseconds::zero()) return release;
+    return release > milliseconds::zero() ? std::min(route.idleTimeout, release) : route.idleTimeout;
 }
 
 WsConnection& connectionOf(IdleLink& link) { return static_cast<WsConnection&>(link); }
@@ -109,8 +111,9 @@ WsLane& WsLoop::laneOf(const std::shared_ptr<const WsRoute>& route) {
 
 void WsLoop::add(WsLane& lane, WsConnection& connection) {
     m_connections.fetch_add(1, std::memory_order_relaxed);
+    const bool isFirst = lane.quiet.empty();  // otherwise the timer is for one that is due earlier
     lane.quiet.pushBack(connection, m_loop.now());
-    if (!lane.timer.isValid()) watch(lane);
+    if (isFirst) watch(lane);
 }
 
 void WsLoop::remove(WsConnection& connection) {
@@ -159,6 +162,8 @@ void WsLoop::watch(WsLane& lane) {
         const TimePoint due = link->idleSince() + lane.route->pongTimeout;
         next = next ? std::min(*next, due) : due;
     }
+    if (lane.timer.isValid()) m_loop.cancel(lane.timer);
+    lane.timer = {};
     if (!next) return;
     // The loop's timers go before the loop, and lanes live as long as this.
     lane.timer = m_loop.runAfter(*next - m_loop.clock().now(), [weak = weak_from_this(), &lane] {
@@ -191,7 +196,7 @@ void WsLoop::look(WsLane& lane) {
         if (link->idleSince() + route.pongTimeout > now) break;
         WsConnection& connection = connectionOf(*link);
         lane.quiet.pushBack(connection, now);
-        if (!connection.takeHeard()) connection.abort();
+        if (!connection.takeHeard() && !connection.isPaused()) connection.abort();
     }
 }
 
