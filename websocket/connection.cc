@@ -541,6 +541,7 @@ void WsConnection::close(WsCloseCode code, std::string_view reason) {
 }
 
 void WsConnection::abort() {
+    if (m_state.load(std::memory_order_acquire) == State::Closed) return;
     if (!isInLoopThread()) return post([](WsConnection& self) { self.abort(); });
     if (m_connection == nullptr) return;
     setState(State::Ending);

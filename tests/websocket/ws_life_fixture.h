@@ -107,6 +107,8 @@ protected:
 
     // An open connection; `behind`: bytes that come with the request.
     std::unique_ptr<WsPeer> open(std::string_view fields = {}, std::string_view behind = {});
+    // The same, but it need not be open.
+    std::unique_ptr<WsPeer> begin(std::string_view fields = {}, std::string_view behind = {});
     WsConnection& last() { return *opened.back(); }
 
     std::vector<WsConnectionPtr_t> opened{};
