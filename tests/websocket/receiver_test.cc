@@ -290,6 +290,56 @@ TEST(WsReceiverTest, CompressedAndPlainMessagesAndControlFramesMix) {
     }
 }
 
+// --- Idleness ---
+
+// The caller asks for the next event until there is none, so after each read the receiver was asked with no
+// input left. It took that for a header of which nothing had come yet, and was never idle again: each
+// connection kept a receiver of its own.
+TEST(WsReceiverTest, IsIdleBetweenMessages) {
+    Drive drive({});
+    EXPECT_TRUE(drive.receiver().isIdle());
+    EXPECT_TRUE(drive.feed(clientFrame(WsOpcode::Text, "hi")));
+    EXPECT_TRUE(drive.receiver().isIdle());
+    EXPECT_TRUE(drive.feed({}));
+    EXPECT_TRUE(drive.receiver().isIdle());
+    EXPECT_TRUE(drive.feed(clientFrame(WsOpcode::Ping, "hi")));
+    EXPECT_TRUE(drive.receiver().isIdle());
+}
+
+TEST(WsReceiverTest, IsNotIdleInsideAFrameOrAMessage) {
+    const std::string bytes = clientFrame(WsOpcode::Text, "ab", false) + clientFrame(WsOpcode::Ping, "?") +
+                              clientFrame(WsOpcode::Continuation, "c");
+    for (size_t cut = 1; cut < bytes.size(); ++cut) {
+        Drive drive({});
+        EXPECT_TRUE(drive.feed(std::string_view(bytes).substr(0, cut)));
+        EXPECT_TRUE(drive.feed({}));
+        EXPECT_FALSE(drive.receiver().isIdle()) << cut;
+        EXPECT_TRUE(drive.feed(std::string_view(bytes).substr(cut)));
+        EXPECT_TRUE(drive.receiver().isIdle()) << cut;
+    }
+}
+
+TEST(WsReceiverTest, CompactKeepsTheHistory) {
+    Drive drive(inflating());
+    WsDeflater deflater({});
+    std::vector<std::string> expected;
+    size_t before = 0;
+    for (int i = 0; i < 5; ++i) {
+        std::string out;
+        ASSERT_TRUE(deflater.deflate(patternOf(3000), true, out));
+        if (i > 0) {
+            EXPECT_LT(out.size(), 100U);  // it refers to the one before
+        }
+        EXPECT_TRUE(drive.feedCut(clientFrame(WsOpcode::Text, out, true, true), 10));
+        expected.push_back("text " + patternOf(3000));
+        before = drive.receiver().memoryBytes();
+        ASSERT_TRUE(drive.receiver().isIdle());
+        drive.receiver().compact();
+        EXPECT_LT(drive.receiver().memoryBytes(), before);
+    }
+    EXPECT_EQ(drive.outcome(), (Outcome{expected, {}}));
+}
+
 // --- Any bytes ---
 
 std::string mutated(std::string bytes, std::mt19937& random) {
