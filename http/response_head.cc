@@ -107,6 +107,8 @@ char* writeResponseHead(char* out, const HttpResponse& response, const ResponseF
     out = writeStatusLine(out, response.status());
     if (!headers.has("Date")) out = write(out, dateLine);
     out = writeFraming(out, framing);
+    // RFC 9110 §7.8: Upgrade is for the next hop only, which Connection has to say.
+    if (headers.has("Upgrade")) out = write(out, "Connection: Upgrade\r\n");
     out = hasFramingField(headers) ? writeHeadersWithoutFraming(out, headers) : headers.writeTo(out);
     return write(out, "\r\n");
 }

@@ -345,6 +345,20 @@ TEST_F(HttpUpgradeTest, OnlyOffersOfHttp11ThatNameTheTokenAreTaken) {
     }
 }
 
+// A 426 named the token, and no Connection named Upgrade, so any proxy would have passed on what is for the next hop
+// (RFC 9110 §7.8).
+TEST_F(HttpUpgradeTest, AnswersWithUpgradeNameItInConnection) {
+    router().get("/offer",
+                 [](const HttpRequest&) { return HttpResponse::text("hi").header("upgrade", "echo"); });
+    EXPECT_EQ(askOne(getRequest("/echo")).header("Connection"), "Upgrade");
+    EXPECT_EQ(askOne(getRequest("/offer")).header("Connection"), "Upgrade");
+    const Reply last = askOne(getRequest("/echo", "Connection: close\r\n"));
+    EXPECT_EQ(last.count("Connection"), 2U) << last.head;
+    EXPECT_NE(last.head.find("Connection: close\r\n"), std::string::npos) << last.head;
+    EXPECT_NE(last.head.find("Connection: Upgrade\r\n"), std::string::npos) << last.head;
+    EXPECT_FALSE(askOne(getRequest("/hi")).has("Connection"));
+}
+
 TEST_F(HttpUpgradeTest, OffersThatNobodyTakesAreOrdinaryRequests) {
     router().get("/echo", [](const HttpRequest&) { return HttpResponse::text("plain"); });
     const Replies replies =
