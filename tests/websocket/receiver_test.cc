@@ -73,10 +73,15 @@ public:
 
 private:
     void note(Event event) {
+        if (event == Event::Error) {  // payload() is that of an earlier call
+            m_outcome.error = m_receiver.errorCode();
+            return;
+        }
         const std::string payload(m_receiver.payload());
         const std::string kind = m_receiver.opcode() == WsOpcode::Text ? "text " : "binary ";
         switch (event) {
-            case Event::NeedMore: break;
+            case Event::NeedMore:
+            case Event::Error: break;
             case Event::Message: m_outcome.events.push_back(kind + payload); break;
             case Event::Piece:
                 ++m_pieces;
@@ -92,7 +97,6 @@ private:
                 m_outcome.events.push_back("close " + std::to_string(m_receiver.close().code) +
                                            std::string(m_receiver.close().reason));
                 break;
-            case Event::Error: m_outcome.error = m_receiver.errorCode(); break;
         }
     }
 
