@@ -7,7 +7,6 @@ const char* const kPushPage = R"page(<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>push</title>
-<link rel="icon" href="data:,">
 <style>
 :root { --ink: #1c2430; --dim: #687385; --line: #dfe3ea; --paper: #f5f6f8; --card: #fff; --accent: #2460d8;
         --good: #1a8f4f; --wait: #c07a00; color-scheme: light dark; }
