@@ -200,35 +200,41 @@ fi
 
 # --- Slow consumers ---
 
-# slow_stream <policy>: a client that reads nothing, and more messages than all buffers hold.
+# slow <kind> <policy>: a client that reads nothing, and more messages than all buffers hold.
 head -c 60000 /dev/zero | tr '\0' x >"$kDir/body"
-slow_stream() {
-    start --open-publish --slow-consumer "$1" --max-queue 131072 --drain-spread 0
+readonly kUpgrade='Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n'
+slow() {
+    start --open-publish --slow-consumer "$2" --max-queue 131072 --drain-spread 0
     exec 3<>"/dev/tcp/127.0.0.1/${url##*:}"
-    printf 'GET /events/t HTTP/1.1\r\nHost: a\r\n\r\n' >&3
-    wait_for "$1: connected" has_metric 'push_connections{kind="sse"}' 1
+    case $1 in
+        sse) printf 'GET /events/t HTTP/1.1\r\nHost: a\r\n\r\n' >&3 ;;
+        websocket) printf '%b' "GET /ws?topic=t HTTP/1.1\r\nHost: a\r\n$kUpgrade\r\n" >&3 ;;
+    esac
+    wait_for "$1, $2: subscribed" has_metric "push_subscriptions{kind=\"$1\"}" 1
     for ((i = 0; i < 250; ++i)); do
         printf 'url = "%s/publish/t"\ndata-binary = "@%s"\noutput = /dev/null\nsilent\nnext\n' "$url" "$kDir/body"
     done | sed '$d' >"$kDir/many"
     curl --max-time 60 -K "$kDir/many"
-    expect "$1: all were published" 250 "$(metric push_published_total)"
+    expect "$1, $2: all were published" 250 "$(metric push_published_total)"
 }
 
-slow_stream close
-expect "close: it was closed" 1 "$(metric 'push_slow_closed_total{kind="sse"}')"
-wait_for "close: nothing waits any more" has_metric 'push_queue_bytes{kind="sse"}' 0
-exec 3>&-
-stop "close: SIGTERM exits 0"
-
-for policy in drop-newest drop-oldest keep-latest; do
-    slow_stream "$policy"
-    expect "$policy: it is still connected" 1 "$(metric 'push_connections{kind="sse"}')"
-    expect_match "$policy: messages were dropped" '^[1-9]' "$(metric 'push_dropped_total{kind="sse"}')"
-    waiting=$(metric 'push_queue_bytes{kind="sse"}')
-    expect_match "$policy: something waits" '^[1-9]' "$waiting"
-    ((waiting <= 131072)) || fail "$policy: $waiting bytes wait"
+for kind in sse websocket; do
+    slow "$kind" close
+    wait_for "$kind, close: it was closed" has_metric "push_slow_closed_total{kind=\"$kind\"}" 1
+    wait_for "$kind, close: nothing waits any more" has_metric "push_queue_bytes{kind=\"$kind\"}" 0
     exec 3>&-
-    stop "$policy: SIGTERM exits 0"
+    stop "$kind, close: SIGTERM exits 0"
+
+    for policy in drop-newest drop-oldest keep-latest; do
+        slow "$kind" "$policy"
+        expect "$kind, $policy: it is still connected" 1 "$(metric "push_connections{kind=\"$kind\"}")"
+        expect_match "$kind, $policy: messages were dropped" '^[1-9]' "$(metric "push_dropped_total{kind=\"$kind\"}")"
+        waiting=$(metric "push_queue_bytes{kind=\"$kind\"}")
+        expect_match "$kind, $policy: something waits" '^[1-9]' "$waiting"
+        ((waiting <= 131072)) || fail "$kind, $policy: $waiting bytes wait"
+        exec 3>&-
+        stop "$kind, $policy: SIGTERM exits 0"
+    done
 done
 
 # --- Bad set-up says what and which, and exits non-zero ---
