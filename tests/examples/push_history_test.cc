@@ -21,8 +21,8 @@ protected:
     }
 
     // "101 103", and " ..." in front if it is not complete.
-    static std::string replay(const PushHistory& history, uint64_t after, const std::vector<std::string>& topics,
-                              size_t maxBytes = kAnySize) {
+    static std::string replay(const PushHistory& history, uint64_t after,
+                              const std::vector<std::string>& topics, size_t maxBytes = kAnySize) {
         const PushHistory::Replay got = history.after(after, topics, maxBytes);
         std::string text = got.isComplete ? "" : "...";
         for (const PushMessagePtr_t& message : got.messages)
