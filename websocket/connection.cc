@@ -4,14 +4,12 @@
 #include <cassert>
 #include <cstring>
 #include <exception>
-#include <list>
-#include <unordered_map>
 #include <utility>
 
 #include "tnet/log.h"
 #include "tnet/stack_buffer.h"
+#include "websocket/backlog.h"
 #include "websocket/loop.h"
-#include "websocket/sip_hash.h"
 
 namespace tnet {
 namespace {
@@ -28,38 +26,7 @@ milliseconds orForever(milliseconds timeout) {
 // Whole messages that must wait, here rather than in the connection's queue, because they may be dropped or
 // because a message in pieces is under way; and how a slow peer gets on.
 struct WsConnection::Waiting {
-    struct Message {
-        std::string key;
-        SharedBytesPtr_t frame;
-    };
-    using Place = std::list<Message>::iterator;
-
-    void insert(Place place, std::string_view key, SharedBytesPtr_t frame) {
-        bytes += frame->size();
-        const Place placed = messages.insert(place, {std::string(key), std::move(frame)});
-        if (!key.empty()) byKey.insert_or_assign(std::string(key), placed);
-    }
-    // Returns the place behind it.
-    Place erase(Place message) {
-        bytes -= message->frame->size();
-        if (!message->key.empty()) byKey.erase(message->key);
-        return messages.erase(message);
-    }
-    SharedBytesPtr_t pop() {
-        SharedBytesPtr_t frame = messages.front().frame;
-        erase(messages.begin());
-        return frame;
-    }
-    void clear() {
-        messages.clear();
-        byKey.clear();
-        bytes = 0;
-    }
-
-    std::list<Message> messages{};
-    size_t bytes = 0;
-    std::unordered_map<std::string, Place, SipTextHash, std::equal_to<>>
-        byKey{};                 // peers may choose the keys
+    WsBacklog messages{};
     bool isPieceQueued = false;  // whoever sends in pieces was told to wait
     TimerId timer{};
     size_t handedBytes = 0;  // to the connection since the timer was set,
@@ -352,7 +319,7 @@ WsSendStatus WsConnection::afterSend(const SendResult& result, size_t bytes) {
 }
 
 void WsConnection::noteQueued() {
-    const size_t waiting = m_waiting ? m_waiting->bytes : 0;
+    const size_t waiting = m_waiting ? m_waiting->messages.bytes() : 0;
     m_queued.store(m_connection->queuedBytes() + waiting, std::memory_order_relaxed);
 }
 
@@ -387,7 +354,7 @@ WsSendStatus WsConnection::overflowed() {
 }
 
 WsSendStatus WsConnection::closeAsTooSlow() {
-    if (m_streaming && m_waiting) m_waiting->clear();
+    if (m_streaming && m_waiting) m_waiting->messages.clear();
     closeHere(route().overflowCode, "too slow");
     return WsSendStatus::Closed;
 }
@@ -407,26 +374,26 @@ size_t WsConnection::handedOverBytes() const {
 }
 
 WsSendStatus WsConnection::wait(std::string_view key, SharedBytesPtr_t frame) {
-    Waiting& waiting = this->waiting();
+    WsBacklog& messages = waiting().messages;
     if (route().overflow != WsOverflow::KeepLatest) key = {};
-    auto place = waiting.messages.end();
-    if (const auto found = waiting.byKey.find(key); found != waiting.byKey.end()) {
-        place = waiting.erase(found->second);
+    auto place = messages.find(key);
+    if (place != messages.end()) {
+        place = messages.erase(place);
         noteDropped(1);
     }
     const auto isTooMuch = [&] {
-        const size_t queued = m_connection->queuedBytes() + waiting.bytes;
+        const size_t queued = m_connection->queuedBytes() + messages.bytes();
         return queued > 0 && queued + frame->size() > route().maxQueuedBytes;
     };
     const bool dropsOthers =
         route().overflow == WsOverflow::DropOldest || route().overflow == WsOverflow::KeepLatest;
-    while (dropsOthers && isTooMuch() && !waiting.messages.empty()) {
-        if (place == waiting.messages.begin()) ++place;
-        waiting.pop();
+    while (dropsOthers && isTooMuch() && !messages.empty()) {
+        if (place == messages.begin()) ++place;
+        messages.pop();
         noteDropped(1);
     }
     if (isTooMuch()) return overflowed();
-    waiting.insert(place, key, std::move(frame));
+    messages.insert(place, key, std::move(frame));
     noteQueued();
     m_connection->setWriteCompleteWanted(true);
     watchSending();
@@ -446,7 +413,7 @@ void WsConnection::sendWaiting() {
 
 // The first of the waiting messages, to the connection.
 void WsConnection::handOver() {
-    SharedBytesPtr_t frame = m_waiting->pop();
+    SharedBytesPtr_t frame = m_waiting->messages.pop();
     const size_t bytes = frame->size();
     makeRoom(bytes);
     afterSend(m_connection->send(std::move(frame)), bytes);

@@ -2,59 +2,14 @@
 # Starts examples/http_server as a newcomer would and asks it everything it serves, with curl.
 set -euo pipefail
 
+source tests/integration/server.sh
+
 readonly kServer=$1
-readonly kDir=${TEST_TMPDIR:-$(mktemp -d)}
-failures=0
-server=
-
-fail() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-
-# expect <what> <wanted> <got>
-expect() {
-    if [[ $3 == "$2" ]]; then
-        echo "ok: $1"
-    else
-        fail "$1: wanted «$2», got «$3»"
-    fi
-}
-
-# expect_match <what> <regular expression> <got>
-expect_match() {
-    if [[ $3 =~ $2 ]]; then
-        echo "ok: $1"
-    else
-        fail "$1: wanted a match of «$2», got «$3»"
-    fi
-}
-
-# Starts the server with the given arguments; sets $server and $url from its line.
-start() {
-    : >"$kDir/out"  # not what an earlier server said there
-    "$kServer" "$@" >"$kDir/out" 2>"$kDir/log" &
-    server=$!
-    local line=
-    for ((i = 0; i < 500; ++i)); do
-        line=$(head -n 1 "$kDir/out")
-        [[ -z $line ]] || break
-        kill -0 "$server" 2>/dev/null || break
-        read -r -t 0.02 <> <(:) || true
-    done
-    [[ $line == "listening on http://"* ]] || {
-        echo "the server did not say where it listens: «$line»"
-        cat "$kDir/log"
-        exit 1
-    }
-    url=${line#listening on }
-}
-trap '[[ -z $server ]] || kill -KILL "$server" 2>/dev/null || true' EXIT
 
 ask() { curl -sS --max-time 20 "$@"; }
 status() { curl -sS --max-time 20 -o /dev/null -w '%{http_code}' "$@"; }
 
-start --address 127.0.0.1 --port 0 --threads 2
+start "$kServer" --address 127.0.0.1 --port 0 --threads 2
 
 expect "text" "Hello, World!" "$(ask "$url/text")"
 expect "type of text" "text/plain" "$(curl -sS -o /dev/null -w '%{content_type}' "$url/text")"
@@ -120,21 +75,14 @@ done
 kill -TERM "$server"
 wait "$slow" || fail "the request under way was cut off"
 expect "the request under way is finished" "100000" "$(wc -l <"$kDir/slow" | tr -d ' ')"
-code=0
-wait "$server" || code=$?
-server=
-expect "SIGTERM exits 0" "0" "$code"
+expect_exit "SIGTERM exits 0"
 expect_match "access log" "GET /text 200 13 bytes" "$(cat "$kDir/log")"
 
 socketDir=$(mktemp -d /tmp/tnet.XXXXXX)  # a socket's path must be short
-start --address "unix:$socketDir/s" --threads 2
+start "$kServer" --address "unix:$socketDir/s" --threads 2
 expect "Unix socket" "Hello, World!" "$(ask --unix-socket "$socketDir/s" http://localhost/text)"
 kill -INT "$server"
-code=0
-wait "$server" || code=$?
-server=
+expect_exit "SIGINT exits 0"
 rm -r "$socketDir"
-expect "SIGINT exits 0" "0" "$code"
 
-((failures == 0)) || { echo "$failures failed"; exit 1; }
-echo "all passed"
+finish

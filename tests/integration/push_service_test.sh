@@ -3,35 +3,11 @@
 # push_service.mjs.
 set -euo pipefail
 
+source tests/integration/server.sh
+
 readonly kServer=$1
 readonly kClient=$2
-readonly kDir=${TEST_TMPDIR:-$(mktemp -d)}
-failures=0
-server=
 streams=()
-
-fail() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-
-# expect <what> <wanted> <got>
-expect() {
-    if [[ $3 == "$2" ]]; then
-        echo "ok: $1"
-    else
-        fail "$1: wanted «$2», got «$3»"
-    fi
-}
-
-# expect_match <what> <regular expression> <got>
-expect_match() {
-    if [[ $3 =~ $2 ]]; then
-        echo "ok: $1"
-    else
-        fail "$1: wanted a match of «$2», got «$3»"
-    fi
-}
 
 pause() { read -r -t 0.02 <> <(:) || true; }
 
@@ -49,33 +25,12 @@ wait_for() {
     fail "$what: not within twenty seconds"
 }
 
-# Starts the server with the given arguments; sets $server and $url from its line.
-start() {
-    : >"$kDir/out"  # not what an earlier server said there
-    "$kServer" --address 127.0.0.1 --port 0 --threads 2 "$@" >"$kDir/out" 2>"$kDir/log" &
-    server=$!
-    local line=
-    for ((i = 0; i < 500; ++i)); do
-        line=$(head -n 1 "$kDir/out")
-        [[ -z $line ]] || break
-        kill -0 "$server" 2>/dev/null || break
-        pause
-    done
-    [[ $line == "listening on http://"* ]] || {
-        echo "the server did not say where it listens: «$line»"
-        cat "$kDir/log"
-        exit 1
-    }
-    url=${line#listening on }
-}
+start_push() { start "$kServer" --address 127.0.0.1 --port 0 --threads 2 "$@"; }
 
 # stop <what>: SIGTERM; it must exit with 0.
 stop() {
     kill -TERM "$server"
-    local code=0
-    wait "$server" || code=$?
-    server=
-    expect "$1" 0 "$code"
+    expect_exit "$1"
 }
 
 cleanup() {
@@ -102,7 +57,7 @@ stream() {
 # --- The token ---
 
 printf 'secret\n' >"$kDir/token"
-start --token-file "$kDir/token" --allow-origin https://friend.example --keep-alive 200
+start_push --token-file "$kDir/token" --allow-origin https://friend.example --keep-alive 200
 readonly kAuth='Authorization: Bearer secret'
 
 expect "no token" 401 "$(status -d x "$url/publish/t")"
@@ -174,14 +129,14 @@ stop "SIGTERM exits 0"
 
 # --- Without a token ---
 
-start
+start_push
 expect "nobody may publish" 403 "$(status -d x "$url/publish/t")"
 expect "whatever he brings" 403 "$(status -H "$kAuth" -d x "$url/publish/t")"
 stop "SIGTERM exits 0, again"
 
 # --- WebSocket ---
 
-start --open-publish --history 10 --history-topics 3 --subscriptions 4 --allow-origin https://friend.example --drain-spread 300
+start_push --open-publish --history 10 --history-topics 3 --subscriptions 4 --allow-origin https://friend.example --drain-spread 300
 if node --experimental-websocket -e '0' 2>/dev/null; then
     code=0
     node --no-warnings --experimental-websocket "$kClient" "$url" "$server" || code=$?
@@ -204,7 +159,7 @@ fi
 head -c 60000 /dev/zero | tr '\0' x >"$kDir/body"
 readonly kUpgrade='Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n'
 slow() {
-    start --open-publish --slow-consumer "$2" --max-queue 131072 --drain-spread 0
+    start_push --open-publish --slow-consumer "$2" --max-queue 131072 --drain-spread 0
     exec 3<>"/dev/tcp/127.0.0.1/${url##*:}"
     case $1 in
         sse) printf 'GET /events/t HTTP/1.1\r\nHost: a\r\n\r\n' >&3 ;;
@@ -248,7 +203,7 @@ refuses() {
     expect_match "$what: the message" "$pattern" "$message"
 }
 
-start
+start_push
 refuses "port in use" 1 "127.0.0.1:${url##*:}" --port "${url##*:}"
 stop "SIGTERM exits 0 at the end"
 refuses "no such token file" 1 "token file $kDir/none: No such file" --port 0 --token-file "$kDir/none"
@@ -257,5 +212,4 @@ refuses "a token file that is a directory" 1 "token file $kDir: " --port 0 --tok
 refuses "an empty token file" 1 "token file $kDir/empty: its first line is empty" --port 0 --token-file "$kDir/empty"
 refuses "an unknown policy" 2 "bad value for --slow-consumer: never" --port 0 --slow-consumer never
 
-((failures == 0)) || { echo "$failures failed"; exit 1; }
-echo "all passed"
+finish
