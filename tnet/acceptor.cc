@@ -9,10 +9,9 @@
 namespace tnet {
 namespace {
 
-// Per readiness: a few, and up to so many if as many others are ready too. New connections get their share of
-// a busy loop; a large burst would only make those that were accepted first wait for their answers.
-constexpr size_t kMinAcceptsPerEvent = 4;
-constexpr size_t kMaxAcceptsPerEvent = 16;
+// Per readiness; see acceptSome.
+constexpr size_t kMaxPortion = 16;
+constexpr size_t kFullToGrow = 8;
 
 }  // namespace
 
@@ -55,15 +54,24 @@ void Acceptor::acceptPending() {
     }
 }
 
+// As many as have been coming at a time: an accept that finds nobody costs a good part of one that does (the
+// kernel makes the socket first), and a large portion would make those that were accepted first wait.
 void Acceptor::acceptSome() {
     const std::shared_ptr<Callee> callee = m_callee;
     // Paused may mean: since this event was fetched.
-    const size_t count = std::clamp(m_loop->readyCount(), kMinAcceptsPerEvent, kMaxAcceptsPerEvent);
-    for (size_t i = 0; i < count && !m_paused; ++i) {
+    for (size_t i = 0; i < m_portion && !m_paused; ++i) {
         const Outcome outcome = acceptOne();
-        if (!callee->isAlive || outcome == Outcome::Empty) return;
+        if (!callee->isAlive) return;
         if (outcome == Outcome::Exhausted) return waitForResources();
+        if (outcome == Outcome::Empty) {
+            m_portion = std::max<size_t>(i, 1);
+            m_fullPortions = 0;
+            return;
+        }
     }
+    if (++m_fullPortions < kFullToGrow) return;
+    m_portion = std::min(2 * m_portion, kMaxPortion);
+    m_fullPortions = 0;
 }
 
 Acceptor::Outcome Acceptor::acceptOne() {

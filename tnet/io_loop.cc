@@ -77,9 +77,9 @@ void IOLoop::runOnce(Duration maxWait) {
     assert(!m_inRound && "a loop cannot be run from its own callback");
     m_tasks->bindToThisThread();
     m_inRound = true;
-    m_readyCount = m_poller.wait(timeUntilNextWork(maxWait));
+    const size_t ready = m_poller.wait(timeUntilNextWork(maxWait));
     m_now = m_clock.now();
-    dispatch(m_readyCount);
+    dispatch(ready);
     if (const auto earliest = m_timers.earliest(); earliest && *earliest <= m_now) m_timers.run(m_now);
     runTasks();
     runDeferred();

@@ -81,9 +81,6 @@ public:
     TimePoint now() const { return m_now; }
     const Clock& clock() const { return m_clock; }
 
-    // Descriptors that were found ready in this round: how busy the loop is.
-    size_t readyCount() const { return m_readyCount; }
-
     bool isInLoopThread() const;
 
     // Keeps `what` until the loop is destroyed, as the last thing to go: for what a layer has once per loop.
@@ -136,7 +133,6 @@ private:
     TaskQueuePtr_t m_tasks;
     TimerQueue m_timers;
     TimePoint m_now;
-    size_t m_readyCount = 0;
 
     std::vector<Slot> m_slots;  // by descriptor
     uint32_t m_generation = 0;
