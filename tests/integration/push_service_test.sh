@@ -141,6 +141,7 @@ if node --experimental-websocket -e '0' 2>/dev/null; then
     code=0
     node --no-warnings --experimental-websocket "$kClient" "$url" "$server" || code=$?
     expect "the WebSocket client" 0 "$code"
+    ((code == 0)) || kill -TERM "$server"  # which it has not come to
     code=0
     wait "$server" || code=$?
     server=
