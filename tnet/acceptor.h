@@ -59,8 +59,8 @@ private:
     FileDescriptor m_listener;
     std::shared_ptr<Callee> m_callee;
     TimerId m_exhaustedTimer{};  // valid while it looks away
-    size_t m_portion = 4;       // accepts per readiness at most; follows what comes
-    size_t m_fullPortions = 0;  // in a row
+    size_t m_portion = 4;        // accepts per readiness at most; follows what comes
+    size_t m_fullPortions = 0;   // in a row
     bool m_paused = false;
 };
 
