@@ -3,6 +3,7 @@
 set -euo pipefail
 
 readonly kDir=${TEST_TMPDIR:-$(mktemp -d)}
+: >"$kDir/out"  # the shell in the background makes it too late for the first look
 "$1" 127.0.0.1:0 >"$kDir/out" &
 server=$!
 trap 'kill -KILL "$server" 2>/dev/null || true' EXIT
