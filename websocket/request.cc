@@ -27,13 +27,13 @@ void WsRequest::append(std::string_view name, std::string_view value) {
     m_text.append(value).push_back('\0');
 }
 
-std::string_view WsRequest::find(size_t from, size_t to, std::string_view name) const {
+std::string_view WsRequest::find(size_t from, size_t to, std::string_view name,
+                                 const SameName& isSame) const {
     std::string_view left = text(from, to);
     while (!left.empty()) {
         const size_t nameEnd = left.find('\0');
         const size_t valueEnd = left.find('\0', nameEnd + 1);
-        if (equalsIgnoreCase(left.substr(0, nameEnd), name))
-            return left.substr(nameEnd + 1, valueEnd - nameEnd - 1);
+        if (isSame(left.substr(0, nameEnd), name)) return left.substr(nameEnd + 1, valueEnd - nameEnd - 1);
         left.remove_prefix(valueEnd + 1);
     }
     return {};
@@ -54,7 +54,7 @@ std::optional<std::string> WsRequest::queryParam(std::string_view name) const {
 }
 
 std::string_view WsRequest::header(std::string_view name) const {
-    return find(m_paramsEnd, m_text.size(), name);
+    return find(m_paramsEnd, m_text.size(), name, equalsIgnoreCase);
 }
 
 // RFC 6265 §4.2.1: name=value pairs, separated by "; ".

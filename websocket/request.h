@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -30,7 +31,7 @@ public:
     // What the route's ":name" or "*name" stands for, percent-decoded; empty if there is none such. A string,
     // because it is mostly put together with others: subscribe("room/" + request.param("room")).
     std::string param(std::string_view name) const {
-        return std::string(find(m_targetEnd, m_paramsEnd, name));
+        return std::string(find(m_targetEnd, m_paramsEnd, name, std::equal_to<>()));
     }
 
     // The first query parameter of that name, decoded; nothing if absent or malformed.
@@ -49,7 +50,8 @@ private:
         return std::string_view(m_text).substr(from, to - from);
     }
     void append(std::string_view name, std::string_view value);
-    std::string_view find(size_t from, size_t to, std::string_view name) const;
+    using SameName = std::function<bool(std::string_view, std::string_view)>;
+    std::string_view find(size_t from, size_t to, std::string_view name, const SameName& isSame) const;
 
     std::string m_text;  // target; then parameters and then fields, each as name, NUL, value, NUL
     uint32_t m_targetEnd = 0;

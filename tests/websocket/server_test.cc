@@ -229,6 +229,20 @@ TEST_F(WsServerTest, HandlersSeeTheRequest) {
     EXPECT_EQ(kept->request().param("room"), "a b");
 }
 
+// They were looked up as header fields are, whatever their case: ":Room" could not be told from ":room".
+TEST_F(WsServerTest, NamesOfParametersHaveACase) {
+    WsConnectionPtr_t kept;
+    WsRoute route;
+    route.onOpen = [&kept](const WsConnectionPtr_t& connection) { kept = connection; };
+    ws().route("/:Room/:room", std::move(route));
+    const auto peer = open("/large/small");
+    ASSERT_TRUE(kept);
+    EXPECT_EQ(kept->request().param("Room"), "large");
+    EXPECT_EQ(kept->request().param("room"), "small");
+    EXPECT_EQ(kept->request().param("ROOM"), "");
+    kept.reset();
+}
+
 TEST_F(WsServerTest, TheRequestIsGoneAfterOnOpenIfItIsNotKept) {
     WsRoute route;
     route.keepRequest = false;
