@@ -18,6 +18,8 @@
 #include <memory>
 #include <system_error>
 
+#include "tnet/security_info.h"
+
 namespace tnet {
 
 enum class IoStatus : uint8_t {
@@ -41,7 +43,8 @@ public:
 
     virtual IoResult read(int fd, char* into, size_t size) = 0;
 
-    // Takes a prefix of the `count` pieces; bytes says how much.
+    // Takes a prefix of the `count` pieces; bytes says how much. What is not taken is offered again, first, by
+    // the next write or sendFile: a transport may have begun to work on it.
     virtual IoResult write(int fd, const iovec* pieces, int count) = 0;
 
     // Takes up to `size` bytes of `file` from `offset` on. A file that is shorter than asked is Failed.
@@ -52,6 +55,9 @@ public:
 
     // Input that is already here although the descriptor may never become readable again.
     virtual bool hasPendingInput() const = 0;
+
+    // What the handshake agreed on; null if there was none. Once it is complete it stays the same object.
+    virtual SecurityInfoPtr_t security() const { return nullptr; }
 
     // True if a close should end our direction and await the peer's end, rather than just close.
     virtual bool wantsGracefulEnd() const = 0;
