@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "tests/support/hex.h"
 #include "tests/websocket/autobahn_utf8.h"
-#include "tests/websocket/hex.h"
 
 namespace tnet {
 namespace {

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "tests/websocket/hex.h"
+#include "tests/support/hex.h"
 
 namespace tnet {
 namespace {

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "tests/websocket/hex.h"
+#include "tests/support/hex.h"
 
 namespace tnet {
 namespace {

@@ -31,9 +31,9 @@ enum class TlsVersion : uint8_t { Tls12, Tls13 };
 
 // A certificate with what belongs to it, as files.
 struct SslCertificateFiles {
-    std::string chainFile;    // PEM: the certificate first, then its intermediates
-    std::string keyFile;      // PEM, not encrypted
-    std::string ocspFile{};   // DER: an OCSP response to staple (RFC 6066 §8); empty: none
+    std::string chainFile;   // PEM: the certificate first, then its intermediates
+    std::string keyFile;     // PEM, not encrypted
+    std::string ocspFile{};  // DER: an OCSP response to staple (RFC 6066 §8); empty: none
 };
 
 enum class ClientCertificate : uint8_t {
@@ -63,8 +63,8 @@ struct SslServerSettings {
 };
 
 struct SslClientSettings {
-    std::string caFile;      // PEM; empty: the system's trust store
-    bool verifyPeer = true;  // false: anybody may be at the other end. For tests.
+    std::string caFile;               // PEM; empty: the system's trust store
+    bool verifyPeer = true;           // false: anybody may be at the other end. For tests.
     SslCertificateFiles certificate;  // to show when asked; empty: none
     TlsVersion minVersion = TlsVersion::Tls12;
     std::string ciphers;

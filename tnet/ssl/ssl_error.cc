@@ -1,6 +1,7 @@
 #include "tnet/ssl/ssl_error.h"
 
 #include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
 
 namespace tnet {
@@ -23,6 +24,8 @@ class OpensslCategory final : public std::error_category {
 public:
     const char* name() const noexcept override { return "openssl"; }
     std::string message(int value) const override {
+        // libssl's texts are loaded by nobody else.
+        OPENSSL_init_ssl(OPENSSL_INIT_LOAD_SSL_STRINGS, nullptr);
         const auto code = static_cast<unsigned long>(static_cast<unsigned int>(value));
         if (const char* const reason = ERR_reason_error_string(code)) return reason;
         if (ERR_SYSTEM_ERROR(code)) return std::generic_category().message(ERR_GET_REASON(code));

@@ -1,4 +1,4 @@
-#include "tests/websocket/hex.h"
+#include "tests/support/hex.h"
 
 #include <stdexcept>
 

@@ -1,0 +1,136 @@
+#include "tnet/ssl/openssl_codec.h"
+
+#include <openssl/err.h>
+
+#include <algorithm>
+#include <array>
+#include <climits>
+#include <cstring>
+#include <new>
+
+#include "tnet/ssl/ssl_error.h"
+
+namespace tnet {
+namespace {
+
+// The BIO of every connection: a view of the thread's buffers.
+
+int writeOutput(BIO*, const char* bytes, size_t size, size_t* written) {
+    SslBuffers::ofThread().output.append({bytes, size});
+    *written = size;
+    return 1;
+}
+
+int readInput(BIO* bio, char* into, size_t size, size_t* read) {
+    BIO_clear_retry_flags(bio);
+    ByteBuffer& input = SslBuffers::ofThread().input;
+    if (input.empty()) {
+        BIO_set_retry_read(bio);
+        return 0;
+    }
+    *read = std::min(size, input.size());
+    std::memcpy(into, input.data(), *read);
+    input.consume(*read);
+    return 1;
+}
+
+long control(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
+
+int initialize(BIO* bio) {
+    BIO_set_init(bio, 1);
+    return 1;
+}
+
+const BIO_METHOD* bufferMethod() {
+    static const BIO_METHOD* const method = [] {
+        BIO_METHOD* const made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "tnet buffers");
+        if (made == nullptr) throw std::bad_alloc();
+        BIO_meth_set_write_ex(made, writeOutput);
+        BIO_meth_set_read_ex(made, readInput);
+        BIO_meth_set_ctrl(made, control);
+        BIO_meth_set_create(made, initialize);
+        return made;
+    }();
+    return method;
+}
+
+// What earlier calls of anybody left in the thread's error queue would be taken for ours by SSL_get_error.
+void forgetErrors() {
+    if (ERR_peek_error() != 0) ERR_clear_error();
+}
+
+}  // namespace
+
+OpensslCodec::OpensslCodec(SslPtr_t ssl) : m_ssl(std::move(ssl)) {
+    BIO* const bio = BIO_new(bufferMethod());
+    if (bio == nullptr) throw std::bad_alloc();
+    SSL_set_bio(m_ssl.get(), bio, bio);
+}
+
+OpensslCodec::~OpensslCodec() {
+    // Without it OpenSSL takes a connection that ended without close_notify for broken, and its session with it.
+    SSL_set_shutdown(m_ssl.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+}
+
+SslCodec::Opened OpensslCodec::handshake(SslBuffers&) {
+    forgetErrors();
+    const int result = SSL_do_handshake(m_ssl.get());
+    if (result == 1) return {Status::Ok};
+    const int reason = SSL_get_error(m_ssl.get(), result);
+    if (reason == SSL_ERROR_WANT_READ) return {Status::NeedsInput};
+    return failed(reason);
+}
+
+SslCodec::Opened OpensslCodec::open(SslBuffers&, char* into, size_t size) {
+    size_t opened = 0;
+    while (opened < size) {
+        forgetErrors();
+        size_t bytes = 0;
+        const int result = SSL_read_ex(m_ssl.get(), into + opened, size - opened, &bytes);
+        opened += bytes;
+        if (result == 1) continue;
+        const int reason = SSL_get_error(m_ssl.get(), result);
+        if (reason == SSL_ERROR_WANT_READ) return {Status::NeedsInput, opened};
+        if (reason == SSL_ERROR_ZERO_RETURN) return {Status::End, opened};
+        Opened failure = failed(reason);
+        failure.bytes = opened;
+        return failure;
+    }
+    return {Status::Ok, opened};
+}
+
+bool OpensslCodec::seal(SslBuffers&, PlainPieces& plain) {
+    static thread_local std::array<char, kMaxRecordPlainBytes> gathered;
+    const size_t size = std::min(plain.left(), kMaxRecordPlainBytes);
+    const iovec first = plain.next(size);
+    const char* record = static_cast<const char*>(first.iov_base);
+    if (first.iov_len < size) {
+        std::memcpy(gathered.data(), record, first.iov_len);
+        for (size_t held = first.iov_len; held < size;) {
+            const iovec piece = plain.next(size - held);
+            std::memcpy(gathered.data() + held, piece.iov_base, piece.iov_len);
+            held += piece.iov_len;
+        }
+        record = gathered.data();
+    }
+    forgetErrors();
+    size_t written = 0;
+    return SSL_write_ex(m_ssl.get(), record, size, &written) == 1 && written == size;
+}
+
+void OpensslCodec::end(SslBuffers&) {
+    forgetErrors();
+    SSL_shutdown(m_ssl.get());
+    forgetErrors();
+}
+
+SslCodec::Opened OpensslCodec::failed(int reason) {
+    const long verified = SSL_get_verify_result(m_ssl.get());
+    std::error_code error = takeOpensslError();
+    if (reason != SSL_ERROR_SSL) error = SslError::Protocol;
+    if (verified != X509_V_OK && !SSL_is_init_finished(m_ssl.get()))
+        error = {static_cast<int>(verified), certificateCategory()};
+    return {Status::Failed, 0, error};
+}
+
+}  // namespace tnet
