@@ -6,8 +6,6 @@ namespace tnet {
 
 void SslTransport::prepare(SSL_CTX*) {}
 
-TransportPtr_t SslTransport::create(SslPtr_t, std::shared_ptr<Shared>, TransportPtr_t lower) {
-    return lower;
-}
+TransportPtr_t SslTransport::create(SslPtr_t, std::shared_ptr<Shared>, TransportPtr_t lower) { return lower; }
 
 }  // namespace tnet
