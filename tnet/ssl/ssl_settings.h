@@ -1,0 +1,60 @@
+// ssl_settings: what an SslContext is made from.
+//
+// Plain values; a file is read when the context is made, and by its reload().
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace tnet {
+
+enum class TlsVersion : uint8_t { Tls12, Tls13 };
+
+// A certificate with what belongs to it, as files.
+struct SslCertificateFiles {
+    std::string chainFile{};  // PEM: the certificate first, then its intermediates
+    std::string keyFile{};    // PEM, not encrypted
+    std::string ocspFile{};   // DER: an OCSP response to staple (RFC 6066 §8); empty: none
+};
+
+enum class ClientCertificate : uint8_t {
+    None,     // not asked for
+    Ask,      // verified if the client shows one; a wrong one fails the handshake
+    Require,  // no handshake without
+};
+
+struct SslServerSettings {
+    // The names in a certificate (subjectAltName) choose it by SNI: exact before wildcard. The first one serves
+    // clients that ask for no name or for one that no certificate has. At least one.
+    std::vector<SslCertificateFiles> certificates{};
+
+    TlsVersion minVersion = TlsVersion::Tls12;
+    std::string ciphers{};       // of TLS 1.2, OpenSSL's syntax; empty: ECDHE with AES-GCM or ChaCha20
+    std::string ciphersuites{};  // of TLS 1.3; empty: all three
+    std::vector<std::string> protocols = {"http/1.1"};  // ALPN, by preference; empty: not negotiated
+
+    ClientCertificate clientCertificate = ClientCertificate::None;
+    std::string clientCaFile{};  // PEM: who may sign clients' certificates. Needed by Ask and Require.
+
+    // Session tickets (RFC 5077, RFC 8446 §4.6.1); zero: none. Their keys are this process's own, change
+    // every `ticketLifetime`, and an old one is taken for one lifetime more. At most 7 days.
+    std::chrono::seconds ticketLifetime{std::chrono::hours(12)};
+
+    bool kernelTls = false;  // where kernel and OpenSSL have it; otherwise silently the ordinary way
+};
+
+struct SslClientSettings {
+    std::string caFile{};               // PEM: whom to trust; empty: the system's trust store
+    bool verifyPeer = true;             // false: anybody may be at the other end. For tests.
+    SslCertificateFiles certificate{};  // to show when asked; empty: none
+    TlsVersion minVersion = TlsVersion::Tls12;
+    std::string ciphers{};
+    std::string ciphersuites{};
+    std::vector<std::string> protocols{};  // ALPN offers; empty: none
+    bool resumeSessions = true;            // per host, the newest session; at most 1024 hosts
+    bool kernelTls = false;
+};
+
+}  // namespace tnet
