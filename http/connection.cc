@@ -176,6 +176,7 @@ bool HttpConnection::beginRequest() {
     if (!work.exchange) work.exchange = std::make_shared<HttpExchange>();
     work.exchange->open(this, m_service.loop().tasks(), m_service.limits().highWaterBytes);
     work.exchange->request.m_peer = m_connection.peer();
+    work.exchange->request.m_security = m_connection.transport()->security();
     work.parser.begin(&work.exchange->request);
     work.input = HttpWork::Input::Head;
     work.began = m_service.loop().now();

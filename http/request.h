@@ -16,6 +16,7 @@
 #include "http/types.h"
 #include "tnet/address.h"
 #include "tnet/peer_address.h"
+#include "tnet/security_info.h"
 
 namespace tnet {
 
@@ -60,6 +61,10 @@ public:
     Address remoteAddress() const { return m_peer.toAddress(); }
     const PeerAddress& peer() const { return m_peer; }
 
+    // What TLS agreed on, and who the client proved to be; null on a plain connection.
+    const SecurityInfoPtr_t& security() const { return m_security; }
+    bool isSecure() const { return m_security != nullptr; }
+
 private:
     friend class HttpParser;
     friend class HttpConnection;
@@ -85,6 +90,7 @@ private:
     std::vector<PathParam> m_params;
     std::string m_decoded;  // what decoded parameters refer to
     PeerAddress m_peer;
+    SecurityInfoPtr_t m_security;
 };
 
 }  // namespace tnet

@@ -8,7 +8,7 @@
 namespace tnet {
 
 // Neither names nor values have a NUL in them: HTTP refuses it in a head and decoded into a path.
-WsRequest::WsRequest(const HttpRequest& request) : m_peer(request.peer()) {
+WsRequest::WsRequest(const HttpRequest& request) : m_peer(request.peer()), m_security(request.security()) {
     size_t bytes = request.target().size();
     for (const PathParam& param : request.params()) bytes += param.name.size() + param.value.size() + 2;
     const HttpHeaders& headers = request.headers();

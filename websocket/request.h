@@ -15,6 +15,7 @@
 #include "http/request.h"
 #include "tnet/address.h"
 #include "tnet/peer_address.h"
+#include "tnet/security_info.h"
 
 namespace tnet {
 
@@ -45,6 +46,9 @@ public:
 
     Address remoteAddress() const { return m_peer.toAddress(); }
 
+    // What TLS agreed on, and who the client proved to be; null on a plain connection.
+    const SecurityInfoPtr_t& security() const { return m_security; }
+
 private:
     std::string_view text(size_t from, size_t to) const {
         return std::string_view(m_text).substr(from, to - from);
@@ -57,6 +61,7 @@ private:
     uint32_t m_targetEnd = 0;
     uint32_t m_paramsEnd = 0;
     PeerAddress m_peer;
+    SecurityInfoPtr_t m_security;
 };
 
 }  // namespace tnet
