@@ -118,7 +118,9 @@ protected:
 };
 
 INSTANTIATE_TEST_SUITE_P(Versions, SslTransportTest, testing::Values(TlsVersion::Tls12, TlsVersion::Tls13),
-                         [](const auto& each) { return each.param == TlsVersion::Tls12 ? "Tls12" : "Tls13"; });
+                         [](const auto& each) {
+                             return each.param == TlsVersion::Tls12 ? "Tls12" : "Tls13";
+                         });
 
 // --- The handshake ---
 
@@ -567,7 +569,8 @@ TEST_P(SslTransportTest, AFileGoesOutWhateverTheKernelTakes) {
     for (const size_t limit : {size_t{97}, size_t{16384}, ScriptedTransport::kWhole}) {
         server.lower->limitWrites(limit);
         for (size_t at = 10; at < sent.size();) {
-            const IoResult result = server.transport->sendFile(kNoFd, file, static_cast<off_t>(at), sent.size() - at);
+            const IoResult result =
+                server.transport->sendFile(kNoFd, file, static_cast<off_t>(at), sent.size() - at);
             ASSERT_NE(result.status, IoStatus::Failed);
             at += result.bytes;
         }
