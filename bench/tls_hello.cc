@@ -1,5 +1,6 @@
 // tls_hello: the HTTPS server that bench/run measures: "/" is "Hello, World!", "/16k" is 16 KiB of text, both
 // through HttpServer and its router, one loop.
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <string>
@@ -27,7 +28,9 @@ int main(int argc, char** argv) {
 
     const auto loop = IOLoop::create();
     const auto signaler = Signaler::create(loop->get(), {SIGINT, SIGTERM}, [&loop](int) { (*loop)->stop(); });
-    HttpServer server;
+    HttpServer::Settings serving;
+    serving.limits.idleTimeout = std::chrono::hours(1);  // ten thousand handshakes take their time
+    HttpServer server(serving);
     server.router().get("/", [](const HttpRequest&) {
         return HttpResponse(200).header("Content-Type", "text/plain").setBody("Hello, World!");
     });

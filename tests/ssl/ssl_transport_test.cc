@@ -591,7 +591,9 @@ TEST_P(SslTransportTest, EndWriteSendsCloseNotifyOnceAndThenEndsTheStream) {
     EXPECT_FALSE(server.lower->isWriteEnded());
     EXPECT_EQ(server.transport->endWrite(kNoFd).status, IoStatus::Ok);
     EXPECT_TRUE(server.lower->isWriteEnded());
-    exchange();
+    const std::string alert = server.lower->takeWritten();
+    EXPECT_EQ(alert.size(), is13() ? 24u : 31u);
+    client.feed(alert);
     EXPECT_TRUE(client.sawCloseNotify());
     EXPECT_EQ(client.error(), "");
     EXPECT_TRUE(server.transport->wantsGracefulEnd());
