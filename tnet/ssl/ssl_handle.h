@@ -24,6 +24,7 @@ using SslSessionPtr_t = std::unique_ptr<SSL_SESSION, SslDelete<SSL_SESSION_free>
 using BioPtr_t = std::unique_ptr<BIO, SslDelete<BIO_free_all>>;
 using X509Ptr_t = std::unique_ptr<X509, SslDelete<X509_free>>;
 using PrivateKeyPtr_t = std::unique_ptr<EVP_PKEY, SslDelete<EVP_PKEY_free>>;
+using DigestCtxPtr_t = std::unique_ptr<EVP_MD_CTX, SslDelete<EVP_MD_CTX_free>>;
 using CipherCtxPtr_t = std::unique_ptr<EVP_CIPHER_CTX, SslDelete<EVP_CIPHER_CTX_free>>;
 
 }  // namespace tnet

@@ -1,8 +1,6 @@
 #include "tnet/ssl/tls_key.h"
 
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
-#include <openssl/params.h>
 
 #include <algorithm>
 #include <cassert>
@@ -16,10 +14,18 @@
 namespace tnet {
 namespace {
 
-const EVP_CIPHER* fetch(const char* name) {
-    EVP_CIPHER* const cipher = EVP_CIPHER_fetch(nullptr, name, nullptr);  // kept: looking it up is slow
+// What is fetched is kept: looking it up is slow.
+
+const EVP_CIPHER* fetchCipher(const char* name) {
+    EVP_CIPHER* const cipher = EVP_CIPHER_fetch(nullptr, name, nullptr);
     if (cipher == nullptr) throw std::bad_alloc();
     return cipher;
+}
+
+const EVP_MD* fetchDigest(const char* name) {
+    EVP_MD* const digest = EVP_MD_fetch(nullptr, name, nullptr);
+    if (digest == nullptr) throw std::bad_alloc();
+    return digest;
 }
 
 // Appends to a small array whose size is known to suffice.
@@ -36,29 +42,38 @@ struct Bytes {
     void add(uint8_t byte) { add(&byte, 1); }
 };
 
+// RFC 2104, for keys no longer than the digest's block. OpenSSL's own looks its digest up by name each time, which
+// takes longer than the digest.
 void hmac(const TlsSuite& suite, std::span<const uint8_t> key, std::span<const uint8_t> message,
           std::span<uint8_t> out) {
-    using MacPtr_t = std::unique_ptr<EVP_MAC, SslDelete<EVP_MAC_free>>;
-    using MacCtxPtr_t = std::unique_ptr<EVP_MAC_CTX, SslDelete<EVP_MAC_CTX_free>>;
-    static const MacPtr_t mac(EVP_MAC_fetch(nullptr, "HMAC", nullptr));
-    const MacCtxPtr_t context(EVP_MAC_CTX_new(mac.get()));
-    const std::array<OSSL_PARAM, 2> parameters{
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, const_cast<char*>(suite.digest), 0),
-        OSSL_PARAM_construct_end()};
-    size_t bytes = 0;
-    const bool done = context != nullptr &&
-                      EVP_MAC_init(context.get(), key.data(), key.size(), parameters.data()) == 1 &&
-                      EVP_MAC_update(context.get(), message.data(), message.size()) == 1 &&
-                      EVP_MAC_final(context.get(), out.data(), &bytes, out.size()) == 1;
+    constexpr size_t kMaxBlockBytes = 128;  // of SHA-384
+    static thread_local const DigestCtxPtr_t context(EVP_MD_CTX_new());
+    if (!context) throw std::bad_alloc();
+    const auto blockBytes = static_cast<size_t>(EVP_MD_get_block_size(suite.digest));
+    assert(key.size() <= blockBytes && blockBytes <= kMaxBlockBytes);
+    std::array<uint8_t, kMaxBlockBytes> block;
+    std::array<uint8_t, EVP_MAX_MD_SIZE> inner;
+    const auto digest = [&](uint8_t pad, std::span<const uint8_t> bytes, uint8_t* into) {
+        block.fill(pad);
+        for (size_t i = 0; i < key.size(); ++i) block[i] ^= key[i];
+        return EVP_DigestInit_ex2(context.get(), suite.digest, nullptr) == 1 &&
+               EVP_DigestUpdate(context.get(), block.data(), blockBytes) == 1 &&
+               EVP_DigestUpdate(context.get(), bytes.data(), bytes.size()) == 1 &&
+               EVP_DigestFinal_ex(context.get(), into, nullptr) == 1;
+    };
+    const bool done = digest(0x36, message, inner.data()) &&
+                      digest(0x5c, std::span(inner).first(suite.secretBytes), out.data());
+    OPENSSL_cleanse(block.data(), block.size());
+    OPENSSL_cleanse(inner.data(), inner.size());
     if (!done) throw std::bad_alloc();  // the one way that is left for it to fail
 }
 
 }  // namespace
 
 const TlsSuite* TlsSuite::find(uint16_t id) {
-    static const TlsSuite aes128{fetch("AES-128-GCM"), "SHA256", 16, 32};
-    static const TlsSuite aes256{fetch("AES-256-GCM"), "SHA384", 32, 48};
-    static const TlsSuite chacha{fetch("ChaCha20-Poly1305"), "SHA256", 32, 32};
+    static const TlsSuite aes128{fetchCipher("AES-128-GCM"), fetchDigest("SHA256"), 16, 32};
+    static const TlsSuite aes256{fetchCipher("AES-256-GCM"), fetchDigest("SHA384"), 32, 48};
+    static const TlsSuite chacha{fetchCipher("ChaCha20-Poly1305"), fetchDigest("SHA256"), 32, 32};
     switch (id) {
         case 0x1301: return &aes128;
         case 0x1302: return &aes256;
@@ -126,14 +141,24 @@ public:
     void forget(const TlsKey& key) {
         if (!find(key)) return;
         Place& place = m_places[key.m_place];
-        EVP_CIPHER_CTX_reset(place.context.get());  // overwrites the key
+        place.setKey(kNoKey.data());
         place.owner = 0;
         m_free.push_back(key.m_place);
     }
 
 private:
+    // In place of a key that is over.
+    static constexpr std::array<uint8_t, 32> kNoKey{};
+
     struct Place {
+        // Both directions of these ciphers are set up alike, but for the flag that each record's call gives.
+        void setKey(const uint8_t* key) const {
+            if (EVP_CipherInit_ex2(context.get(), cipher, key, nullptr, -1, nullptr) != 1)
+                throw std::bad_alloc();
+        }
+
         uint64_t owner = 0;
+        const EVP_CIPHER* cipher = nullptr;
         CipherCtxPtr_t context{};
     };
     std::vector<Place> m_places;

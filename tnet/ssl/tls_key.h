@@ -30,7 +30,7 @@ enum class RecordType : uint8_t { ChangeCipherSpec = 20, Alert = 21, Handshake =
 // A cipher suite of TLS 1.3 (RFC 8446 §B.4).
 struct TlsSuite {
     const EVP_CIPHER* cipher;
-    const char* digest;  // of HKDF
+    const EVP_MD* digest;  // of HKDF
     size_t keyBytes;
     size_t secretBytes;
 
