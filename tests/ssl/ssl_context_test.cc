@@ -2,29 +2,86 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/ssl/ssl_pair.h"
+#include <string>
+#include <vector>
+
 #include "tests/support/test_pki.h"
-#include "tnet/ssl/ssl_client_state.h"
-#include "tnet/ssl/ssl_server_state.h"
 
 namespace tnet {
 namespace {
 
-TEST(SslContextTest, VerifiesTheHost) {
-    const TestPki& pki = TestPki::shared();
-    auto server = SslServerState::create({.certificates = {pki.files("localhost")}});
-    ASSERT_TRUE(server) << server.error().message;
-    auto client = SslClientState::create({.caFile = pki.caFile()});
-    ASSERT_TRUE(client) << client.error().message;
-    for (const char* const host : {"localhost", "127.0.0.1"}) {
-        SslPair pair((*client)->newSsl(host), (*server)->newSsl());
-        ASSERT_TRUE(pair.handshake()) << pair.clientError() << pair.serverError();
-        EXPECT_EQ(pair.fromServer("hello"), "hello");
-        EXPECT_EQ(pair.fromClient("hello"), "hello");
+class SslContextTest : public testing::Test {
+protected:
+    const TestPki& pki() const { return TestPki::shared(); }
+};
+
+TEST_F(SslContextTest, AServerNamesItsFiles) {
+    SslCertificateFiles one = pki().files("localhost");
+    one.ocspFile = pki().makeOcsp("localhost", TestPki::Ocsp::Good);
+    const SslCertificateFiles other = pki().files("example");
+    const auto context = SslContext::createServer({.certificates = {one, other},
+                                                   .clientCertificate = ClientCertificate::Ask,
+                                                   .clientCaFile = pki().caFile()});
+    ASSERT_TRUE(context) << context.error().message;
+    EXPECT_EQ((*context)->files(),
+              (std::vector<std::string>{one.chainFile, one.keyFile, one.ocspFile, other.chainFile,
+                                        other.keyFile, pki().caFile()}));
+}
+
+TEST_F(SslContextTest, AClientNamesItsFiles) {
+    const SslCertificateFiles shown = pki().files("client");
+    const auto context = SslContext::createClient({.caFile = pki().caFile(), .certificate = shown});
+    ASSERT_TRUE(context) << context.error().message;
+    EXPECT_EQ((*context)->files(),
+              (std::vector<std::string>{shown.chainFile, shown.keyFile, pki().caFile()}));
+    const auto plain = SslContext::createClient({});
+    ASSERT_TRUE(plain) << plain.error().message;
+    EXPECT_TRUE((*plain)->files().empty());
+}
+
+TEST_F(SslContextTest, ErrorsNameTheFile) {
+    const std::string missing = pki().path("missing");
+    const auto server = SslContext::createServer({.certificates = {{missing, missing}}});
+    ASSERT_FALSE(server);
+    EXPECT_EQ(server.error().message, missing + ": No such file or directory");
+    const auto client = SslContext::createClient({.caFile = missing});
+    ASSERT_FALSE(client);
+    EXPECT_EQ(client.error().message, missing + ": No such file or directory");
+}
+
+TEST_F(SslContextTest, ErrorsNameATicketLifetimeThatIsNone) {
+    for (const int seconds : {-1, 7 * 24 * 3600 + 1}) {
+        const auto made = SslContext::createServer(
+            {.certificates = {pki().files("localhost")}, .ticketLifetime = std::chrono::seconds(seconds)});
+        ASSERT_FALSE(made);
+        EXPECT_NE(made.error().message.find("ticketLifetime"), std::string::npos) << made.error().message;
     }
-    SslPair pair((*client)->newSsl("example.org"), (*server)->newSsl());
-    EXPECT_FALSE(pair.handshake());
-    EXPECT_EQ(SSL_get_verify_result(pair.client()), X509_V_ERR_HOSTNAME_MISMATCH);
+}
+
+TEST_F(SslContextTest, AReloadReadsTheFilesAgain) {
+    const TestPki own;
+    const SslCertificateFiles files = own.files("localhost");
+    const auto server = SslContext::createServer({.certificates = {files}});
+    ASSERT_TRUE(server) << server.error().message;
+    const auto client = SslContext::createClient({.caFile = own.caFile()});
+    ASSERT_TRUE(client) << client.error().message;
+    for (const SslContextPtr_t& context : {*server, *client}) {
+        EXPECT_TRUE(context->reload());
+        const std::string file = context->files().front();
+        own.write(file.substr(own.directory().size() + 1), "this is no PEM\n");
+        const Status failed = context->reload();
+        ASSERT_FALSE(failed);
+        EXPECT_NE(failed.error().message.find(file), std::string::npos) << failed.error().message;
+    }
+    own.issue("localhost", {});
+    EXPECT_TRUE((*server)->reload());
+}
+
+TEST_F(SslContextTest, CountsNothingBeforeThereIsAConnection) {
+    const auto context = SslContext::createServer({.certificates = {pki().files("localhost")}});
+    ASSERT_TRUE(context) << context.error().message;
+    EXPECT_EQ((*context)->stats().handshakes, 0U);
+    EXPECT_EQ((*context)->stats().failed, 0U);
 }
 
 }  // namespace

@@ -1,10 +1,9 @@
 #include "tests/support/test_pki.h"
 
 #include <openssl/bio.h>
-#include <openssl/ec.h>
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
-#include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 #include <unistd.h>
 
@@ -25,8 +24,9 @@ void check(bool isGood, const char* what) {
     if (!isGood) throw std::runtime_error(std::string("TestPki: ") + what);
 }
 
-PrivateKeyPtr_t makeKey(bool isRsa) {
-    PrivateKeyPtr_t key(isRsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256"));
+PrivateKeyPtr_t makeKey(int rsaBits) {
+    PrivateKeyPtr_t key(rsaBits > 0 ? EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA", static_cast<size_t>(rsaBits))
+                                    : EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"));
     check(key != nullptr, "key");
     return key;
 }
@@ -107,7 +107,8 @@ std::map<std::string, Spec> makeTable() {
     const std::vector<std::string> alice{"email:alice@example.org", "URI:spiffe://example.org/alice"};
     return {
         {"localhost", {.altNames = localhost}},
-        {"localhost-rsa", {.altNames = localhost, .isRsa = true}},
+        {"localhost-rsa", {.altNames = localhost, .rsaBits = 2048}},
+        {"localhost-small-rsa", {.altNames = localhost, .rsaBits = 1024}},
         {"example", {.commonName = "example.org", .altNames = {"DNS:example.org", "DNS:www.example.org"}}},
         {"wildcard", {.commonName = "*.example.org", .altNames = {"DNS:*.example.org"}}},
         {"partial", {.commonName = "w*.example.org", .altNames = {"DNS:w*.example.org"}}},
@@ -122,7 +123,7 @@ std::map<std::string, Spec> makeTable() {
         {"self-signed", {.altNames = localhost, .issuer = Self}},
         {"other-ca", {.altNames = localhost, .issuer = OtherCa}},
         {"client", {.commonName = "alice", .altNames = alice, .purpose = kClient}},
-        {"client-rsa", {.commonName = "alice", .altNames = alice, .purpose = kClient, .isRsa = true}},
+        {"client-rsa", {.commonName = "alice", .altNames = alice, .purpose = kClient, .rsaBits = 2048}},
         {"client-expired",
          {.commonName = "alice", .purpose = kClient, .validFrom = -2 * kDay, .validUntil = -kDay}},
         {"client-self-signed", {.commonName = "alice", .issuer = Self, .purpose = kClient}},
@@ -134,7 +135,7 @@ std::map<std::string, Spec> makeTable() {
 
 struct TestPki::Authority {
     // Null: signs itself.
-    Authority(const std::string& commonName, const Authority* parent) : key(makeKey(false)) {
+    Authority(const std::string& commonName, const Authority* parent) : key(makeKey(0)) {
         constexpr std::chrono::hours kYear{24 * 365};
         certificate = makeUnsigned(key.get(), commonName, -kYear, kYear);
         const Authority* const issuer = parent != nullptr ? parent : this;
@@ -157,9 +158,9 @@ TestPki::TestPki()
       m_ca(std::make_unique<Authority>("tnet test CA", nullptr)),
       m_intermediate(std::make_unique<Authority>("tnet test intermediate CA", m_ca.get())),
       m_otherCa(std::make_unique<Authority>("somebody else's CA", nullptr)) {
-    write("ca.pem", pemOf(m_ca->certificate.get()));
-    write("intermediate-ca.pem", pemOf(m_intermediate->certificate.get()));
-    write("other-ca.pem", pemOf(m_otherCa->certificate.get()));
+    write("ca-root.pem", pemOf(m_ca->certificate.get()));
+    write("ca-intermediate.pem", pemOf(m_intermediate->certificate.get()));
+    write("ca-other.pem", pemOf(m_otherCa->certificate.get()));
 }
 
 TestPki::~TestPki() {
@@ -178,7 +179,7 @@ SslCertificateFiles TestPki::files(const std::string& name) const {
 }
 
 SslCertificateFiles TestPki::issue(const std::string& name, const Spec& spec) const {
-    const PrivateKeyPtr_t key = makeKey(spec.isRsa);
+    const PrivateKeyPtr_t key = makeKey(spec.rsaBits);
     const X509Ptr_t certificate = makeUnsigned(key.get(), spec.commonName, spec.validFrom, spec.validUntil);
     X509* const leaf = certificate.get();
     addExtension(leaf, leaf, NID_basic_constraints, "critical,CA:FALSE");
@@ -207,6 +208,30 @@ SslCertificateFiles TestPki::issue(const std::string& name, const Spec& spec) co
     files.keyFile = write(name + ".key", pemOf(key.get()));
     m_files[name] = files;
     return files;
+}
+
+std::string TestPki::makeOcsp(const std::string& name, Ocsp kind) const {
+    using TimePtr_t = std::unique_ptr<ASN1_TIME, SslDelete<ASN1_TIME_free>>;
+    const BioPtr_t chain(BIO_new_file(files(name).chainFile.c_str(), "r"));
+    const X509Ptr_t leaf(PEM_read_bio_X509(chain.get(), nullptr, nullptr, nullptr));
+    check(leaf != nullptr, name.c_str());
+    const std::unique_ptr<OCSP_BASICRESP, SslDelete<OCSP_BASICRESP_free>> basic(OCSP_BASICRESP_new());
+    const std::unique_ptr<OCSP_CERTID, SslDelete<OCSP_CERTID_free>> id(
+        OCSP_cert_to_id(nullptr, leaf.get(), m_ca->certificate.get()));
+    const TimePtr_t from(X509_gmtime_adj(nullptr, -7200));
+    const TimePtr_t until(X509_gmtime_adj(nullptr, kind == Ocsp::Old ? -3600 : 3600));
+    OCSP_basic_add1_status(basic.get(), id.get(), V_OCSP_CERTSTATUS_GOOD, 0, nullptr, from.get(),
+                           until.get());
+    check(
+        OCSP_basic_sign(basic.get(), m_ca->certificate.get(), m_ca->key.get(), EVP_sha256(), nullptr, 0) == 1,
+        "OCSP_basic_sign");
+    const bool isGiven = kind != Ocsp::TryLater;
+    const std::unique_ptr<OCSP_RESPONSE, SslDelete<OCSP_RESPONSE_free>> response(
+        OCSP_response_create(isGiven ? OCSP_RESPONSE_STATUS_SUCCESSFUL : OCSP_RESPONSE_STATUS_TRYLATER,
+                             isGiven ? basic.get() : nullptr));
+    const BioPtr_t bio(BIO_new(BIO_s_mem()));
+    check(i2d_OCSP_RESPONSE_bio(bio.get(), response.get()) == 1, "i2d_OCSP_RESPONSE_bio");
+    return write(name + ".ocsp", memoryOf(bio.get()));
 }
 
 std::string TestPki::write(const std::string& name, std::string_view bytes) const {

@@ -19,6 +19,7 @@
 //     no-intermediate the same, and the chain file is the certificate alone
 //     expired, not-yet-valid, self-signed, other-ca             DNS:localhost, each with what its name says
 //     client          CN=alice, O=Example, email:alice@example.org, URI:spiffe://example.org/alice; for clients
+//     localhost-small-rsa   RSA 1024, which OpenSSL refuses
 //     client-rsa, client-expired, client-self-signed, client-other-ca
 //
 // Threads: any. Lifetime: shared() and its files live until the process ends.
@@ -48,7 +49,7 @@ public:
         Issuer issuer = Issuer::Ca;
         Purpose purpose = Purpose::Server;
         Chain chain = Chain::Usual;
-        bool isRsa = false;
+        int rsaBits = 0;                      // zero: EC
         std::chrono::minutes validFrom{-60};  // from now on
         std::chrono::minutes validUntil{60 * 24};
     };
@@ -66,9 +67,13 @@ public:
     // A new certificate with a new key in files called after `name`, in place of those it may have had.
     SslCertificateFiles issue(const std::string& name, const Spec& spec) const;
 
-    std::string caFile() const { return path("ca.pem"); }
-    std::string intermediateCaFile() const { return path("intermediate-ca.pem"); }
-    std::string otherCaFile() const { return path("other-ca.pem"); }
+    // An OCSP response in DER for a certificate that the CA has issued; the file.
+    enum class Ocsp : uint8_t { Good, Old, TryLater };
+    std::string makeOcsp(const std::string& name, Ocsp kind) const;
+
+    std::string caFile() const { return path("ca-root.pem"); }
+    std::string intermediateCaFile() const { return path("ca-intermediate.pem"); }
+    std::string otherCaFile() const { return path("ca-other.pem"); }
 
     std::string directory() const { return m_directory; }
     std::string path(const std::string& name) const { return m_directory + "/" + name; }
@@ -78,7 +83,6 @@ public:
 
 private:
     struct Authority;
-    struct Issued;
 
     std::string m_directory;
     std::unique_ptr<Authority> m_ca;

@@ -1,47 +1,54 @@
 #include "tnet/ssl/ssl_context.h"
 
 #include <cassert>
-#include <mutex>
 #include <utility>
 
 #include "tnet/ssl/ssl_client_state.h"
+#include "tnet/ssl/ssl_current.h"
 #include "tnet/ssl/ssl_server_state.h"
+#include "tnet/ssl/ssl_ticket_keys.h"
 #include "tnet/ssl/ssl_transport.h"
 
 namespace tnet {
 namespace {
 
-using SharedPtr_t = std::shared_ptr<SslTransport::Shared>;
+void addFile(std::vector<std::string>& files, const std::string& file) {
+    if (!file.empty()) files.push_back(file);
+}
 
-// What reload() exchanges while other threads use it.
-template <class State>
-class Current {
-public:
-    using StatePtr_t = std::shared_ptr<const State>;
+void addFiles(std::vector<std::string>& files, const SslCertificateFiles& certificate) {
+    addFile(files, certificate.chainFile);
+    addFile(files, certificate.keyFile);
+    addFile(files, certificate.ocspFile);
+}
 
-    explicit Current(StatePtr_t state) : m_state(std::move(state)) {}
-
-    StatePtr_t get() const {
-        const std::lock_guard lock(m_mutex);
-        return m_state;
-    }
-    void set(StatePtr_t state) {
-        const std::lock_guard lock(m_mutex);
-        m_state.swap(state);
-    }
-
-private:
-    mutable std::mutex m_mutex;
-    StatePtr_t m_state;
-};
+std::shared_ptr<SslTransport::Shared> makeShared(bool kernelTls) {
+    auto shared = std::make_shared<SslTransport::Shared>();
+    shared->kernelTls = kernelTls;
+    return shared;
+}
 
 class ServerContext final : public SslContext, public std::enable_shared_from_this<ServerContext> {
 public:
-    static Result<std::shared_ptr<SslContext>> create(SslServerSettings settings) {
-        auto state = load(settings);
+    static Result<SslContextPtr_t> create(SslServerSettings settings) {
+        SslTicketKeysPtr_t keys;
+        if (settings.ticketLifetime > std::chrono::seconds::zero()) {
+            auto made = SslTicketKeys::create(settings.ticketLifetime);
+            if (!made) return made.error();
+            keys = std::move(*made);
+        }
+        auto state = load(settings, keys);
         if (!state) return state.error();
-        return std::shared_ptr<SslContext>(new ServerContext(std::move(settings), std::move(*state)));
+        return SslContextPtr_t(
+            std::make_shared<ServerContext>(std::move(settings), std::move(keys), std::move(*state)));
     }
+
+    using StatePtr_t = std::shared_ptr<const SslServerState>;
+    ServerContext(SslServerSettings settings, SslTicketKeysPtr_t keys, StatePtr_t state)
+        : m_settings(std::move(settings)),
+          m_ticketKeys(std::move(keys)),
+          m_shared(makeShared(m_settings.kernelTls)),
+          m_state(std::move(state)) {}
 
     TransportFactory_t accepting() override {
         return [self = shared_from_this()] {
@@ -55,42 +62,44 @@ public:
     }
 
     Status reload() override {
-        auto state = load(m_settings);
-        if (!state) return state.error();
-        m_state.set(std::move(*state));
-        return Done{};
+        return m_state.reload([this] { return load(m_settings, m_ticketKeys); });
     }
 
-    std::vector<std::string> files() const override { return {}; }
+    std::vector<std::string> files() const override {
+        std::vector<std::string> all;
+        for (const SslCertificateFiles& each : m_settings.certificates) addFiles(all, each);
+        addFile(all, m_settings.clientCaFile);
+        return all;
+    }
+
     SslStats stats() const override { return m_shared->counters.read(); }
 
 private:
-    using StatePtr_t = std::shared_ptr<const SslServerState>;
-
-    ServerContext(SslServerSettings settings, StatePtr_t state)
-        : m_settings(std::move(settings)), m_state(std::move(state)) {
-        m_shared->kernelTls = m_settings.kernelTls;
-    }
-
-    static Result<StatePtr_t> load(const SslServerSettings& settings) {
-        auto state = SslServerState::create(settings);
-        if (!state) return state.error();
-        for (SSL_CTX* const ctx : (*state)->contexts()) SslTransport::prepare(ctx);
+    static Result<StatePtr_t> load(const SslServerSettings& settings, const SslTicketKeysPtr_t& keys) {
+        auto state = SslServerState::create(settings, keys);
+        if (state) SslTransport::prepare((*state)->context());
         return state;
     }
 
     const SslServerSettings m_settings;
-    const SharedPtr_t m_shared = std::make_shared<SslTransport::Shared>();
-    Current<SslServerState> m_state;
+    const SslTicketKeysPtr_t m_ticketKeys;  // null: no tickets
+    const std::shared_ptr<SslTransport::Shared> m_shared;
+    SslCurrent<SslServerState> m_state;
 };
 
 class ClientContext final : public SslContext, public std::enable_shared_from_this<ClientContext> {
 public:
-    static Result<std::shared_ptr<SslContext>> create(SslClientSettings settings) {
+    static Result<SslContextPtr_t> create(SslClientSettings settings) {
         auto state = load(settings);
         if (!state) return state.error();
-        return std::shared_ptr<SslContext>(new ClientContext(std::move(settings), std::move(*state)));
+        return SslContextPtr_t(std::make_shared<ClientContext>(std::move(settings), std::move(*state)));
     }
+
+    using StatePtr_t = std::shared_ptr<const SslClientState>;
+    ClientContext(SslClientSettings settings, StatePtr_t state)
+        : m_settings(std::move(settings)),
+          m_shared(makeShared(m_settings.kernelTls)),
+          m_state(std::move(state)) {}
 
     TransportFactory_t accepting() override {
         assert(false && "accepting() is for a server's context");
@@ -98,37 +107,34 @@ public:
     }
 
     TransportFactory_t connectingTo(std::string host) override {
-        return [self = shared_from_this(), host = std::move(host)] {
+        return [self = shared_from_this(), host = std::make_shared<const SslHost>(std::move(host))] {
             return SslTransport::create(self->m_state.get()->newSsl(host), self->m_shared);
         };
     }
 
     Status reload() override {
-        auto state = load(m_settings);
-        if (!state) return state.error();
-        m_state.set(std::move(*state));
-        return Done{};
+        return m_state.reload([this] { return load(m_settings); });
     }
 
-    std::vector<std::string> files() const override { return {}; }
+    std::vector<std::string> files() const override {
+        std::vector<std::string> all;
+        addFiles(all, m_settings.certificate);
+        addFile(all, m_settings.caFile);
+        return all;
+    }
+
     SslStats stats() const override { return m_shared->counters.read(); }
 
 private:
-    using StatePtr_t = std::shared_ptr<const SslClientState>;
-
-    ClientContext(SslClientSettings settings, StatePtr_t state)
-        : m_settings(std::move(settings)), m_state(std::move(state)) {}
-
     static Result<StatePtr_t> load(const SslClientSettings& settings) {
         auto state = SslClientState::create(settings);
-        if (!state) return state.error();
-        SslTransport::prepare((*state)->context());
+        if (state) SslTransport::prepare((*state)->context());
         return state;
     }
 
     const SslClientSettings m_settings;
-    const SharedPtr_t m_shared = std::make_shared<SslTransport::Shared>();
-    Current<SslClientState> m_state;
+    const std::shared_ptr<SslTransport::Shared> m_shared;
+    SslCurrent<SslClientState> m_state;
 };
 
 }  // namespace
