@@ -22,9 +22,10 @@ void addFiles(std::vector<std::string>& files, const SslCertificateFiles& certif
     addFile(files, certificate.ocspFile);
 }
 
-std::shared_ptr<SslTransport::Shared> makeShared(bool kernelTls) {
+std::shared_ptr<SslTransport::Shared> makeShared(bool kernelTls, std::string plainAnswer = {}) {
     auto shared = std::make_shared<SslTransport::Shared>();
     shared->kernelTls = kernelTls;
+    shared->plainAnswer = std::move(plainAnswer);
     return shared;
 }
 
@@ -47,7 +48,7 @@ public:
     ServerContext(SslServerSettings settings, SslTicketKeysPtr_t keys, StatePtr_t state)
         : m_settings(std::move(settings)),
           m_ticketKeys(std::move(keys)),
-          m_shared(makeShared(m_settings.kernelTls)),
+          m_shared(makeShared(m_settings.kernelTls, m_settings.plainAnswer)),
           m_state(std::move(state)) {}
 
     TransportFactory_t accepting() override {

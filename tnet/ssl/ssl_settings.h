@@ -43,6 +43,15 @@ struct SslServerSettings {
     std::chrono::seconds ticketLifetime{std::chrono::hours(12)};
 
     bool kernelTls = false;  // where kernel and OpenSSL have it; otherwise silently the ordinary way
+
+    // What a client that speaks HTTP without TLS gets before the close; empty: nothing.
+    std::string plainAnswer =
+        "HTTP/1.1 400 Bad Request\r\n"
+        "Content-Type: text/plain; charset=utf-8\r\n"
+        "Content-Length: 56\r\n"
+        "Connection: close\r\n"
+        "\r\n"
+        "A plain HTTP request was sent to an HTTPS port. Use TLS\n";
 };
 
 struct SslClientSettings {
