@@ -2,14 +2,12 @@
 
 import re
 import shutil
-import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 from measure import (
     CONNECTIONS,
-    LOAD_CORE,
     Case,
     allocations_case,
     idle_case,
@@ -18,8 +16,9 @@ from measure import (
     say,
     table,
     timed_case,
+    wrk,
 )
-from servers import IDLE_CONNECTIONS, BenchError, pinned, started
+from servers import IDLE_CONNECTIONS, started
 
 PIPELINE_DEPTH = 16
 CLOSE_CONNECTIONS = 10000  # per round and server: few enough that TIME_WAIT sockets do not pile up
@@ -32,21 +31,6 @@ SERVERS = {
     "nginx": shutil.which("nginx") or "/usr/sbin/nginx",
     "beast": "beast_http",
 }
-
-
-def wrk(running, seconds, depth):
-    """wrk's number of answers and its rate."""
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s"]
-    url = f"http://127.0.0.1:{running.port}/"
-    command += [url] if depth == 1 else ["-s", Path(__file__).parent / "pipeline.lua", url, "--", depth]
-    result = subprocess.run(pinned(LOAD_CORE, *command), stdout=subprocess.PIPE, text=True, check=False)
-    done = re.search(r"(\d+) requests in", result.stdout)
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", result.stdout)
-    if result.returncode != 0 or not done or not rate:
-        raise BenchError("wrk failed:\n" + result.stdout)
-    if re.search(r"Non-2xx|Socket errors", result.stdout):
-        raise BenchError("wrk got wrong answers:\n" + result.stdout)
-    return {"requests": int(done[1]), "rate": float(rate[1])}
 
 
 def let_time_waits_end():
@@ -73,7 +57,7 @@ def unpipelined(bench):
     timed_requests(
         bench,
         f"keep-alive, one request at a time: wrk, {CONNECTIONS} connections, {seconds} s",
-        lambda running: wrk(running, seconds, 1),
+        lambda running: wrk(f"http://127.0.0.1:{running.port}/", seconds),
     )
 
 
@@ -82,7 +66,12 @@ def pipelined(bench):
     timed_requests(
         bench,
         f"keep-alive, pipelined {PIPELINE_DEPTH} deep: wrk, {CONNECTIONS} connections, {seconds} s",
-        lambda running: wrk(running, seconds, PIPELINE_DEPTH),
+        lambda running: wrk(
+            f"http://127.0.0.1:{running.port}/",
+            seconds,
+            script=Path(__file__).parent / "pipeline.lua",
+            argument=PIPELINE_DEPTH,
+        ),
     )
 
 

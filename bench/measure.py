@@ -77,8 +77,22 @@ class Load:
         raise BenchError(f"{self.binary.name} {mode} ended before {last}")
 
     def command(self, mode, running, flags):
-        texts = [text for key, value in flags.items() for text in ("--" + key.replace("_", "-"), value)]
+        texts = [text for key, value in flags.items() for text in ("--" + key.replace("_", "-"), value) if text != ""]
         return pinned(LOAD_CORE, self.binary, mode, "--port", running.port, *texts)
+
+
+def wrk(url, seconds, script=None, argument=None):
+    """wrk's number of answers and its rate. `script` is given `argument`."""
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s"]
+    command += [url] if script is None else ["-s", script, url, "--", argument]
+    result = subprocess.run(pinned(LOAD_CORE, *command), stdout=subprocess.PIPE, text=True, check=False)
+    done = re.search(r"(\d+) requests in", result.stdout)
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", result.stdout)
+    if result.returncode != 0 or not done or not rate:
+        raise BenchError("wrk failed:\n" + result.stdout)
+    if re.search(r"Non-2xx|Socket errors", result.stdout):
+        raise BenchError("wrk got wrong answers:\n" + result.stdout)
+    return {"requests": int(done[1]), "rate": float(rate[1])}
 
 
 # --- counters ----------------------------------------------------------------------------------------------
@@ -138,6 +152,7 @@ class Case:
     load: str
     needs: dict = dataclasses.field(default_factory=dict)  # commands and their Debian packages
     has_many_connections: bool = False
+    has_tls: bool = False
 
 
 class Bench:
@@ -152,7 +167,9 @@ class Bench:
 
     def server(self, name):
         program = self.case.servers[name]
-        return Nginx(program) if name == "nginx" else BuiltServer(name, self.bin_dir / program)
+        if name == "nginx":
+            return Nginx(program, self.case.has_tls)
+        return BuiltServer(name, self.bin_dir / program, self.case.has_tls)
 
     def absent(self):
         """The programs of ours that are not there."""
@@ -181,24 +198,27 @@ def median(values):
     return statistics.median(list(values))
 
 
-def timed_case(bench, title, units, warm, measure):
-    """`warm` and `measure` take a running server; `measure` returns a Sample of `units`, as "requests"."""
+def timed_case(bench, title, units, warm, measure, base="raw"):
+    """`warm` and `measure` take a running server; `measure` returns a Sample of `units`, as "requests". The ratios
+    are to the server called `base`."""
     samples = {name: [] for name in bench.names}
     for name in bench.rounds(title):
         with started(bench.server(name)) as running:
             warm(running)  # and its answers are right
             samples[name].append(measure(running))
     say(f"{title}, {bench.options.rounds} rounds")
-    unit = {"requests": "request", "messages": "message", "deliveries": "delivery"}[units]
+    unit = {"deliveries": "delivery"}.get(units, units.removesuffix("s"))
+    beside = {"raw": "RAW"}.get(base, base)
     has_latency = all(one.latency for own in samples.values() for one in own)
-    rows = [["server", f"{units}/s", f"CPU ns/{unit}", "in user", "waited", "CPU / RAW", "(min to max)", "rate / RAW"]]
+    rows = [["server", f"{units}/s", f"CPU ns/{unit}", "in user", "waited"]]
+    rows[0] += [f"CPU / {beside}", "(min to max)", f"rate / {beside}"]
     rows[0] += ["p50 µs", "p99 µs"] if has_latency else []
     for name, own in samples.items():
         ratios, rates = ["-", "-"], "-"
-        if raw := samples.get("raw"):
-            each = [mine.cpu_ns / theirs.cpu_ns for mine, theirs in zip(own, raw)]
+        if others := samples.get(base):
+            each = [mine.cpu_ns / theirs.cpu_ns for mine, theirs in zip(own, others)]
             ratios = [f"{median(each):.2f}", f"({min(each):.2f} to {max(each):.2f})"]
-            rates = f"{median(mine.rate / theirs.rate for mine, theirs in zip(own, raw)):.2f}"
+            rates = f"{median(mine.rate / theirs.rate for mine, theirs in zip(own, others)):.2f}"
         rows.append(
             [
                 name,

@@ -1,10 +1,14 @@
 """The servers bench/run measures: how each is started on the server's core, and how it is stopped."""
 
+import atexit
 import contextlib
+import functools
 import os
 import re
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -32,11 +36,19 @@ http {{
     uwsgi_temp_path {directory}/uwsgi;
     scgi_temp_path {directory}/scgi;
     server {{
-        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{port}{tls};
+        set $text "{text}";
         location / {{ return 200 "Hello, World!"; }}
+        location /16k {{ return 200 "$text$text$text$text$text$text$text$text$text$text$text$text$text$text$text$text"; }}
     }}
 }}
 """
+
+
+NGINX_TLS = """ ssl;
+        ssl_certificate {certificate};
+        ssl_certificate_key {key};
+        ssl_protocols TLSv1.2 TLSv1.3"""
 
 
 class BenchError(Exception):
@@ -45,6 +57,18 @@ class BenchError(Exception):
 
 def pinned(core, *command):
     return ["taskset", "-c", core, *map(str, command)]
+
+
+@functools.cache
+def certificate():
+    """A self-signed one with a P-256 key; the paths of both, in a directory that goes when the program ends."""
+    directory = tempfile.mkdtemp(prefix="tnet-bench-tls-")
+    atexit.register(shutil.rmtree, directory)
+    chain, key = f"{directory}/cert.pem", f"{directory}/key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+               "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", chain]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    return chain, key
 
 
 class Running:
@@ -74,17 +98,20 @@ class Running:
 
 
 class BuiltServer:
-    """One of bench/'s own servers: takes --port 0 and prints `listening on http://ADDRESS:PORT`."""
+    """One of bench/'s own servers: takes --port 0 and prints `listening on http://ADDRESS:PORT`, or https."""
 
-    def __init__(self, name, binary):
+    def __init__(self, name, binary, has_tls=False):
         self.name = name
         self.binary = binary
+        self.has_tls = has_tls
 
     def start(self, _directory, wrapper=()):
-        command = pinned(SERVER_CORE, *wrapper, self.binary, "--port", "0")
+        chain, key = certificate() if self.has_tls else (None, None)
+        tls = ["--cert", chain, "--key", key] if self.has_tls else []
+        command = pinned(SERVER_CORE, *wrapper, self.binary, "--port", "0", *tls)
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         for line in process.stdout:
-            if match := re.match(r"listening on http://.*:(\d+)$", line):
+            if match := re.match(r"listening on https?://.*:(\d+)$", line):
                 return Running(process, process.pid, int(match[1]))
         raise BenchError(f"{self.name} ended before it was listening, status {process.wait()}")
 
@@ -94,8 +121,9 @@ class Nginx:
 
     name = "nginx"
 
-    def __init__(self, binary):
+    def __init__(self, binary, has_tls=False):
         self.binary = binary
+        self.has_tls = has_tls
 
     def start(self, directory, wrapper=()):
         with socket.socket() as probe:
@@ -106,14 +134,15 @@ class Nginx:
         config = Path(directory) / "nginx.conf"
         config.write_text(
             NGINX_CONFIG.format(
-                directory=directory, port=port, master=master, worker_connections=IDLE_CONNECTIONS + 1000
+                directory=directory, port=port, master=master, worker_connections=IDLE_CONNECTIONS + 1000,
+                tls=self.tls(), text="x" * 1024
             )
         )
         command = [*wrapper, self.binary, "-p", directory, "-c", config, "-e", f"{directory}/error.log"]
         process = subprocess.Popen(pinned(SERVER_CORE, *command), stdout=subprocess.PIPE, text=True)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline and process.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)) as asking:
+            with contextlib.suppress(OSError), self.connected(port) as asking:
                 asking.sendall(b"GET / HTTP/1.1\r\nHost: ready\r\nConnection: close\r\n\r\n")
                 if asking.recv(1):
                     return Running(process, process.pid if wrapper else self.worker_of(process.pid), port)
@@ -121,6 +150,19 @@ class Nginx:
         process.terminate()
         process.wait()
         raise BenchError("nginx does not answer: " + (Path(directory) / "error.log").read_text())
+
+    def tls(self):
+        if not self.has_tls:
+            return ""
+        chain, key = certificate()
+        return NGINX_TLS.format(certificate=chain, key=key)
+
+    def connected(self, port):
+        plain = socket.create_connection(("127.0.0.1", port))
+        if not self.has_tls:
+            return plain
+        context = ssl.create_default_context(cafile=certificate()[0])
+        return context.wrap_socket(plain, server_hostname="localhost")
 
     @staticmethod
     def worker_of(master):

@@ -42,6 +42,7 @@ void TlsClient::advance() {
         ERR_clear_error();
         const int result = SSL_do_handshake(m_ssl.get());
         if (result != 1) return noteError(result);
+        m_established = true;
     }
     std::array<char, 16384> plain;
     for (;;) {
@@ -65,7 +66,8 @@ void TlsClient::send(std::string_view bytes) {
     }
     if (bytes.empty()) return;
     ERR_clear_error();
-    EXPECT_GT(SSL_write(m_ssl.get(), bytes.data(), static_cast<int>(bytes.size())), 0);
+    EXPECT_GT(SSL_write(m_ssl.get(), bytes.data(), static_cast<int>(bytes.size())), 0)
+        << takeOpensslError().message();
 }
 
 void TlsClient::sendCloseNotify() { SSL_shutdown(m_ssl.get()); }

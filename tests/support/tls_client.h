@@ -38,12 +38,12 @@ public:
     // Seals; nothing before the handshake is complete. send: one record.
     void send(std::string_view bytes);
     void sendCloseNotify();
-    void sendKeyUpdate(bool askForTheirs);  // TLS 1.3; with the next send
+    void sendKeyUpdate(bool askForTheirs);  // TLS 1.3
 
     std::string takeOutput();    // for the server
     std::string takeReceived();  // what it said
 
-    bool isEstablished() const { return SSL_is_init_finished(m_ssl.get()) == 1; }
+    bool isEstablished() const { return m_established; }
     bool sawCloseNotify() const { return (SSL_get_shutdown(m_ssl.get()) & SSL_RECEIVED_SHUTDOWN) != 0; }
     const std::string& error() const { return m_error; }  // empty: all is well
     SSL* ssl() const { return m_ssl.get(); }
@@ -57,6 +57,7 @@ private:
     SslPtr_t m_ssl;
     BIO* m_in = nullptr;   // } of m_ssl
     BIO* m_out = nullptr;  // }
+    bool m_established = false;
     std::string m_received{};
     std::string m_error{};
 };
