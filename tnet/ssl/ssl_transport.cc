@@ -71,9 +71,9 @@ public:
             if (const IoResult blocked = flushBacklog(fd); blocked.status != IoStatus::Ok) return blocked;
         }
         BufferUse use(*this);
-        IoResult result = open(fd, use.buffers(), into, size);
-        m_pendingInput = m_codec->hasPendingInput() ||
-                         (result.bytes == size && !use.buffers().input.empty()) ||
+        bool isFull = false;
+        const IoResult result = open(fd, use.buffers(), into, size, isFull);
+        m_pendingInput = m_codec->hasPendingInput() || (isFull && !use.buffers().input.empty()) ||
                          (m_peerEnded && result.bytes > 0) || (m_backlog && m_backlog->error);
         const IoResult flushed = flush(fd, use.buffers());
         if (result.status == IoStatus::WantRead && flushed.status != IoStatus::Ok) return flushed;
@@ -288,14 +288,15 @@ private:
 
     // --- Reading ---
 
-    IoResult open(int fd, SslBuffers& buffers, char* into, size_t size) {
+    // isFull: no record more goes into the room, whole ones may be left.
+    IoResult open(int fd, SslBuffers& buffers, char* into, size_t size, bool& isFull) {
         size_t bytes = 0;
         bool hasReceived = false;
         for (;;) {
             const SslCodec::Opened opened = m_codec->open(buffers, into + bytes, size - bytes);
             bytes += opened.bytes;
             switch (opened.status) {
-                case SslCodec::Status::Ok: return {IoStatus::Ok, bytes};
+                case SslCodec::Status::Ok: isFull = true; return {IoStatus::Ok, bytes};
                 case SslCodec::Status::NeedsInput: break;
                 case SslCodec::Status::End:
                     m_peerEnded = true;
