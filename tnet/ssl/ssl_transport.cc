@@ -22,6 +22,7 @@ namespace tnet {
 namespace {
 
 constexpr size_t kFlushBytes = 64 << 10;        // plain bytes per system call: four full records
+constexpr size_t kMaxBacklogBytes = 128 << 10;  // a flush, and then what a flood of KeyUpdates may add
 constexpr size_t kKeptBufferBytes = 128 << 10;  // of the thread's buffers, between two calls
 constexpr size_t kDiscardedBytes = 256 << 10;   // of a plain request, so that its answer is not reset away
 
@@ -67,7 +68,7 @@ public:
     IoResult read(int fd, char* into, size_t size) override {
         if (m_backlog && m_backlog->error) return {IoStatus::Failed, 0, m_backlog->error};
         if (m_peerEnded) return {IoStatus::End};
-        if (m_outputBlocked) {
+        if (m_outputBlocked && !isReadIndependent()) {
             if (const IoResult blocked = flushBacklog(fd); blocked.status != IoStatus::Ok) return blocked;
         }
         BufferUse use(*this);
@@ -75,9 +76,13 @@ public:
         const IoResult result = open(fd, use.buffers(), into, size, isFull);
         m_pendingInput = m_codec->hasPendingInput() || (isFull && !use.buffers().input.empty()) ||
                          (m_peerEnded && result.bytes > 0) || (m_backlog && m_backlog->error);
+        if (m_endSent) {  // nothing follows close_notify
+            use.buffers().output.clear(kKeptBufferBytes);
+            return result;
+        }
         const IoResult flushed = flush(fd, use.buffers());
-        if (result.status == IoStatus::WantRead && flushed.status != IoStatus::Ok) return flushed;
-        return result;
+        if (result.status != IoStatus::WantRead || flushed.status == IoStatus::Ok) return result;
+        return flushed.status == IoStatus::WantWrite && isReadIndependent() ? result : flushed;
     }
 
     IoResult write(int fd, const iovec* pieces, int count) override {
@@ -229,9 +234,20 @@ private:
         return result;
     }
 
+    // A write, or our end, waits for the kernel and will be tried again: until then reading goes on, or two peers
+    // that both write would wait for each other for ever. What reading itself has to say waits behind it.
+    bool isReadIndependent() const {
+        return (m_untold > 0 || m_endSent) && m_backlog->output.size() <= kMaxBacklogBytes;
+    }
+
     // Sends the output; what the kernel does not take is kept. Ok: it took all.
     IoResult flush(int fd, SslBuffers& buffers) {
         if (buffers.output.empty()) return {};
+        if (m_outputBlocked) {
+            backlog().output.append(buffers.output.view());
+            buffers.output.clear(kKeptBufferBytes);
+            return {IoStatus::WantWrite};
+        }
         const IoResult result = sendSome(fd, buffers.output);
         if (result.status == IoStatus::WantWrite) {
             backlog().output.append(buffers.output.view());
