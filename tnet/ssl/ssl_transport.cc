@@ -89,10 +89,11 @@ public:
         if (m_kernelWrites) return m_lower->write(fd, pieces, count);
         PlainPieces plain(pieces, count);
         const size_t offered = plain.left();
-        if (const IoResult blocked = flushBlocked(fd); blocked.status != IoStatus::Ok) return blocked;
-        size_t taken = std::exchange(m_untold, 0);
-        assert(taken <= offered && "what was not taken is offered again");
-        plain.skip(taken);
+        if (const IoResult blocked = flushBlocked(fd); blocked.status != IoStatus::Ok)
+            return blocked.status == IoStatus::WantWrite ? taken(tell()) : blocked;
+        size_t told = tell();
+        assert(told <= offered && "what was not taken is offered again");
+        plain.skip(told);
         BufferUse use(*this);
         prependBacklog(use.buffers());
         while (plain.left() > 0) {
@@ -104,23 +105,24 @@ public:
             if (const IoResult stopped = sendSealed(fd, use.buffers(), sealed);
                 stopped.status != IoStatus::Ok)
                 return stopped;
+            told += tell();
             if (m_outputBlocked) break;
-            taken += sealed;
         }
-        return taken > 0 || offered == 0 ? IoResult{IoStatus::Ok, taken} : IoResult{IoStatus::WantWrite};
+        return offered == 0 ? IoResult{} : taken(told);
     }
 
     IoResult sendFile(int fd, int file, off_t offset, size_t size) override {
         if (m_kernelWrites) return m_lower->sendFile(fd, file, offset, size);
-        if (const IoResult blocked = flushBlocked(fd); blocked.status != IoStatus::Ok) return blocked;
-        size_t taken = std::exchange(m_untold, 0);
+        if (const IoResult blocked = flushBlocked(fd); blocked.status != IoStatus::Ok)
+            return blocked.status == IoStatus::WantWrite ? taken(tell()) : blocked;
+        size_t told = tell();
         BufferUse use(*this);
         prependBacklog(use.buffers());
-        while (taken < size) {
+        while (told < size) {
             size_t sealed = 0;
-            while (sealed < kFlushBytes && taken + sealed < size) {
-                const size_t wanted = std::min(size - taken - sealed, kMaxRecordPlainBytes);
-                const iovec piece = readFile(file, offset + static_cast<off_t>(taken + sealed), wanted);
+            while (sealed < kFlushBytes && told + sealed < size) {
+                const size_t wanted = std::min(size - told - sealed, kMaxRecordPlainBytes);
+                const iovec piece = readFile(file, offset + static_cast<off_t>(told + sealed), wanted);
                 if (piece.iov_len == 0)
                     return {IoStatus::Failed, 0, std::make_error_code(std::errc::io_error)};
                 PlainPieces plain(&piece, 1);
@@ -130,10 +132,10 @@ public:
             if (const IoResult stopped = sendSealed(fd, use.buffers(), sealed);
                 stopped.status != IoStatus::Ok)
                 return stopped;
+            told += tell();
             if (m_outputBlocked) break;
-            taken += sealed;
         }
-        return taken > 0 ? IoResult{IoStatus::Ok, taken} : IoResult{IoStatus::WantWrite};
+        return taken(told);
     }
 
     IoResult endWrite(int fd) override {
@@ -279,18 +281,31 @@ private:
         const iovec piece{const_cast<char*>(output.data()), output.size()};
         const IoResult result = m_lower->write(fd, &piece, 1);
         if (result.status != IoStatus::Ok) return result;
+        m_sentBytes += static_cast<uint32_t>(result.bytes);
         output.consume(result.bytes);
         return output.empty() ? result : IoResult{IoStatus::WantWrite};
     }
 
-    // Sends records with `sealed` plain bytes. If the kernel does not take all, those are told when it has.
-    // Not Ok: failed.
+    // Sends records with `sealed` plain bytes, which tell() is about then. Not Ok: failed.
     IoResult sendSealed(int fd, SslBuffers& buffers, size_t sealed) {
+        m_untold = static_cast<uint32_t>(sealed);
+        m_sentBytes = 0;
         const IoResult flushed = flush(fd, buffers);
-        if (flushed.status == IoStatus::Ok) return {};
-        if (!m_outputBlocked) return flushed;
-        m_untold = sealed;
-        return {};
+        return flushed.status == IoStatus::Ok || m_outputBlocked ? IoResult{} : flushed;
+    }
+
+    // How many plain bytes are taken since the last time: as many as bytes of their records have left, so that a
+    // slow reader is seen to read; but the last one not before all have.
+    size_t tell() {
+        const uint32_t told =
+            m_outputBlocked && m_untold > 0 ? std::min(m_sentBytes, m_untold - 1) : m_untold;
+        m_sentBytes = 0;
+        m_untold -= told;
+        return told;
+    }
+
+    static IoResult taken(size_t bytes) {
+        return bytes > 0 ? IoResult{IoStatus::Ok, bytes} : IoResult{IoStatus::WantWrite};
     }
 
     static iovec readFile(int file, off_t offset, size_t size) {
@@ -404,7 +419,8 @@ private:
     std::unique_ptr<SslCodec> m_codec{};     // from then on
     std::unique_ptr<Backlog> m_backlog{};
     SecurityInfoPtr_t m_security{};
-    size_t m_untold = 0;  // plain bytes in the backlog's output
+    uint32_t m_untold = 0;     // plain bytes in the backlog's output that are not told as taken
+    uint32_t m_sentBytes = 0;  // of it, since the last tell()
 
     bool m_counted = false;  // the handshake's outcome
     bool m_pendingInput = false;
