@@ -1,4 +1,4 @@
-"""Tests whose scripted peers speak plainly in one run, and TLS in others."""
+"""Tests whose scripted peers speak plainly in one run, and TLS in others. Real sockets stay as they are."""
 
 load("@rules_cc//cc:defs.bzl", "cc_library", "cc_test")
 
@@ -11,7 +11,7 @@ _WIRES = {
     "tls13_cut": {"TNET_TEST_TLS": "1.3", "TNET_TEST_TLS_CUT": "1"},
 }
 
-def cc_test_over_tls(name, srcs, deps, size, over = ["tls12", "tls13"], tags = []):
+def cc_test_over_tls(name, srcs, deps, size, over = ["tls12", "tls13"], plainly = True, tags = []):
     """foo_test, and foo_tls13_test and so on of the same sources, which are compiled once.
 
     Args:
@@ -20,6 +20,7 @@ def cc_test_over_tls(name, srcs, deps, size, over = ["tls12", "tls13"], tags = [
       deps: of the tests.
       size: of each.
       over: names of _WIRES.
+      plainly: whether there is a foo_test.
       tags: of each.
     """
     cc_library(
@@ -29,12 +30,13 @@ def cc_test_over_tls(name, srcs, deps, size, over = ["tls12", "tls13"], tags = [
         deps = deps,
         alwayslink = True,
     )
-    cc_test(
-        name = name,
-        size = size,
-        tags = tags,
-        deps = [":" + name + "_body"],
-    )
+    if plainly:
+        cc_test(
+            name = name,
+            size = size,
+            tags = tags,
+            deps = [":" + name + "_body"],
+        )
     for wire in over:
         cc_test(
             name = name[:-len("_test")] + "_" + wire + "_test",

@@ -510,7 +510,7 @@ TEST_F(HttpConnectionTest, AnAnswerOnItsWayIsNotCutByTheEndOfTheConnection) {
     const auto peer = connect();
     peer->transport().blockWrites();
     peer->feed(getRequest("/large", "Connection: close\r\n")).settle();
-    peer->transport().limitWrites(100'000);
+    peer->transport().limitWrites(50'000);
     for (int i = 0; i < 9; ++i) {
         advance(seconds(4));
         ASSERT_FALSE(peer->isClosed()) << i;

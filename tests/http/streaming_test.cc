@@ -649,6 +649,7 @@ TEST_F(HttpBodyStreamTest, PausingWorksFromAnotherThread) {
 
 TEST_F(HttpBodyStreamTest, AnEarlyAnswerEndsTheConnectionWithTheRestDrained) {
     const auto peer = connect();
+    peer->withholdEnd();
     peer->feed(postHead("/upload", 1'000'000) + std::string(1000, 'b')).settle();
     ASSERT_EQ(uploads.size(), 1U);
     EXPECT_EQ(uploads[0]->body.size(), 1000U);

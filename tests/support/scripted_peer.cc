@@ -37,20 +37,30 @@ void ScriptedPeer::start() {
     shakeHands();
 }
 
-void ScriptedPeer::shakeHands() {
-    if (!m_security) return;
+void ScriptedPeer::shakeHands(std::string_view behind) {
+    if (!m_security) {
+        feed(behind);
+        return;
+    }
     for (int round = 0; round < kHandshakeRounds && m_connection->state() == ConnState::Connecting; ++round) {
-        exchange();
+        exchange(&behind);
         m_loop->runOnce(Duration::zero());
     }
-    exchange();
+    exchange(&behind);
     m_transport->restartCounts();
 }
 
 // What was written reaches the peer, and what that makes it say the connection.
-void ScriptedPeer::exchange() {
+void ScriptedPeer::exchange(std::string_view* behind) {
     m_security->receive(m_transport->takeWritten());
+    if (behind != nullptr && m_security->isEstablished() && !m_hasEnded)
+        m_security->send(std::exchange(*behind, {}));
     m_transport->feed(m_security->takeOutput());
+}
+
+std::string ScriptedPeer::recordsOf(std::string_view bytes) {
+    m_security->send(bytes);
+    return m_security->takeOutput();
 }
 
 void ScriptedPeer::answerEnd() {
@@ -60,10 +70,10 @@ void ScriptedPeer::answerEnd() {
 }
 
 ScriptedPeer& ScriptedPeer::feed(std::string_view bytes, size_t fragment, Arrival arrival) {
-    if (m_security) {
-        feedRecords(bytes, fragment);
-    } else {
+    if (!m_security) {
         m_transport->feed(bytes, fragment, arrival);
+    } else if (!m_hasEnded) {
+        feedRecords(bytes, fragment);
     }
     return *this;
 }

@@ -45,7 +45,9 @@ public:
     // Starts the connection. May call back before it returns. Over TLS the loop runs until the handshake is over,
     // and transport() counts from then on.
     void start();
-    void shakeHands();  // the second part of it, if the connection was started by itself
+    // The second part of it, if the connection was started by itself. `behind` is what the peer sends as soon as it
+    // may: in TLS 1.3 in the packet of its last flight.
+    void shakeHands(std::string_view behind = {});
 
     // The peer sends: each read of the connection finds one fragment. Nothing is read before the loop
     // runs. Buffered: the socket is silent after the first fragment, as after a TLS record.
@@ -54,8 +56,11 @@ public:
     ScriptedPeer& feedEnd();    // the peer ends its direction, over TLS with close_notify
     ScriptedPeer& feedReset();  // the peer resets the connection
 
-    // Over TLS a shutDown waits for the peer's end, and the peer answers ours with it at once. It does not from
-    // now on.
+    // What feed would put on the wire, for tests of TLS to cut up. It must get there before what is fed next.
+    std::string recordsOf(std::string_view bytes);
+
+    // Over TLS a shutDown waits for the peer's end, and the peer answers ours with it at once; what it is fed
+    // afterwards, it does not send. From now on it does not answer.
     void withholdEnd() { m_withholdsEnd = true; }
 
     // Runs the loop without waiting until nothing moves any more.
@@ -79,7 +84,7 @@ public:
 
 private:
     void feedRecords(std::string_view bytes, size_t fragment);
-    void exchange();
+    void exchange(std::string_view* behind = nullptr);
     void answerEnd();
 
     IOLoop* m_loop;

@@ -79,10 +79,8 @@ void TlsClient::sendKeyUpdate(bool askForTheirs) {
 }
 
 std::string TlsClient::takeOutput() {
-    char* bytes = nullptr;
-    const long size = BIO_get_mem_data(m_out, &bytes);
-    std::string taken(bytes, static_cast<size_t>(size));
-    BIO_reset(m_out);
+    std::string taken(BIO_pending(m_out), '\0');  // BIO_reset would clear all that the BIO ever held
+    if (!taken.empty()) BIO_read(m_out, taken.data(), static_cast<int>(taken.size()));
     return taken;
 }
 
