@@ -368,7 +368,7 @@ TEST_F(HttpDeadlineTest, ALongAnswerToASlowReaderIsNotIdle) {
     peer->transport().blockWrites();
     peer->feed(getRequest("/large")).settle();
     peer->transport().limitWrites(50'000);
-    for (int i = 0; i < 19; ++i) {
+    for (int i = 0; i < 14; ++i) {
         advance(seconds(25));
         ASSERT_FALSE(peer->isClosed()) << i;
         peer->transport().unblockWrites();

@@ -80,7 +80,7 @@ TEST_P(HostileFragmentTest, HostileRequestsAreRefused) { checkAll(hostileRequest
 
 TEST_P(HostileFragmentTest, UnusualRequestsAreNot) { checkAll(unusualButValidRequests(), GetParam()); }
 
-INSTANTIATE_TEST_SUITE_P(Fragments, HostileFragmentTest, ::testing::ValuesIn(kFragments),
+INSTANTIATE_TEST_SUITE_P(Fragments, HostileFragmentTest, ::testing::ValuesIn(fragmentsOfLongTables()),
                          [](const ::testing::TestParamInfo<size_t>& size) {
                              return size.param == ScriptedPeer::kWhole ? "whole" : std::to_string(size.param);
                          });

@@ -16,6 +16,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <iterator>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -33,6 +34,12 @@ namespace tnet {
 
 // style: each transcript runs whole and cut at each of these sizes.
 constexpr size_t kFragments[] = {ScriptedPeer::kWhole, 1, 2, 3, 4, 5, 6, 7, 8, 16, 31};
+
+// For tables so long that over TLS some of the sizes must do.
+inline std::vector<size_t> fragmentsOfLongTables() {
+    if (ScriptedPeer::isSecure()) return {ScriptedPeer::kWhole, 1, 7, 31};
+    return {std::begin(kFragments), std::end(kFragments)};
+}
 
 // A request of HTTP/1.1 that is in order; `fields`: more header lines with their CRLF.
 std::string getRequest(std::string_view target, std::string_view fields = {});

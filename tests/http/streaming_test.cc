@@ -286,7 +286,7 @@ TEST_F(HttpStreamTest, ASlowClientMakesTheWriterWait) {
     ASSERT_TRUE(runUntil([&] {
         runRounds(1);
         most = std::max(most, peer->connection()->queuedBytes());
-        text += peer->transport().takeWritten();
+        text += peer->takeWritten();
         return source.left() == 0 && peer->connection()->queuedBytes() == 0;
     }));
     text += peer->collect();
@@ -320,7 +320,7 @@ TEST_F(HttpStreamTest, AWriterOnAnotherThreadIsMadeToWait) {
     EXPECT_TRUE(runUntil([&] {
         runRounds(1);
         most = std::max(most, peer->connection()->queuedBytes());
-        text += peer->transport().takeWritten();
+        text += peer->takeWritten();
         if (!text.ends_with("0\r\n\r\n")) return false;
         replies = parseReplies(text);
         return replies.size() == 1;
@@ -649,6 +649,7 @@ TEST_F(HttpBodyStreamTest, PausingWorksFromAnotherThread) {
 
 TEST_F(HttpBodyStreamTest, AnEarlyAnswerEndsTheConnectionWithTheRestDrained) {
     const auto peer = connect();
+    peer->withholdEnd();
     peer->feed(postHead("/upload", 1'000'000) + std::string(1000, 'b')).settle();
     ASSERT_EQ(uploads.size(), 1U);
     EXPECT_EQ(uploads[0]->body.size(), 1000U);
@@ -787,7 +788,7 @@ TEST_F(HttpBodyStreamTest, AnAnswerMayBeStreamedWhileTheBodyIsRead) {
         ASSERT_TRUE(runUntil([&] {
             runRounds(1);
             most = std::max(most, peer->connection()->queuedBytes());
-            text += peer->transport().takeWritten();
+            text += peer->takeWritten();
             return peer->isEnded();
         }));
         replies = parseReplies(text);

@@ -110,6 +110,11 @@ void ScriptedTransport::unblockWrites() {
     m_isBlocked = false;
 }
 
+void ScriptedTransport::restartCounts() {
+    m_calls = m_readCalls = m_writeCalls = m_sendFileCalls = m_writtenBytes = 0;
+    m_writes.clear();
+}
+
 std::string ScriptedTransport::takeWritten() { return std::exchange(m_written, std::string()); }
 
 // --- Transport ---
@@ -194,6 +199,7 @@ IoResult ScriptedTransport::endWrite(int) {
     ++m_calls;
     const IoResult result = takeStep(m_endWriteSteps, IoResult{});
     m_writeEnded = result.status == IoStatus::Ok;
+    if (m_writeEnded && m_endListener) m_endListener();
     return result;
 }
 

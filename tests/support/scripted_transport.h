@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -74,7 +75,13 @@ public:
     // Makes the socket readable until the next read or write: what a write that wants read waits for.
     void becomeReadable();
 
+    // Calls `listener` when endWrite has succeeded.
+    void setEndListener(std::function<void()> listener) { m_endListener = std::move(listener); }
+
     // --- What happened ---
+
+    // Counts from here on: calls, bytes of resetAfterWritten.
+    void restartCounts();
 
     const std::string& written() const { return m_written; }
     // Returns it and forgets it.
@@ -131,6 +138,7 @@ private:
     size_t m_writeLimit = SIZE_MAX;
     size_t m_resetAfter = SIZE_MAX;
     bool m_gracefulEnd = false;
+    std::function<void()> m_endListener;
 
     std::string m_written;
     size_t m_writtenBytes = 0;

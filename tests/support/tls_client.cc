@@ -4,6 +4,7 @@
 #include <openssl/err.h>
 
 #include <array>
+#include <utility>
 
 #include "tnet/ssl/ssl_error.h"
 
@@ -16,12 +17,18 @@ TlsClient::TlsClient(TlsVersion version, const std::function<void(SSL_CTX*)>& se
     SSL_CTX_set_max_proto_version(m_ctx.get(), number);
     if (setUp) setUp(m_ctx.get());
     m_ssl.reset(SSL_new(m_ctx.get()));
+    SSL_set_connect_state(m_ssl.get());
+    if (session != nullptr) SSL_set_session(m_ssl.get(), session);
+    begin();
+}
+
+TlsClient::TlsClient(SslPtr_t ssl) : m_ssl(std::move(ssl)) { begin(); }
+
+void TlsClient::begin() {
     m_in = BIO_new(BIO_s_mem());
     m_out = BIO_new(BIO_s_mem());
     BIO_set_mem_eof_return(m_in, -1);
     SSL_set_bio(m_ssl.get(), m_in, m_out);
-    SSL_set_connect_state(m_ssl.get());
-    if (session != nullptr) SSL_set_session(m_ssl.get(), session);
     advance();
 }
 
@@ -72,10 +79,8 @@ void TlsClient::sendKeyUpdate(bool askForTheirs) {
 }
 
 std::string TlsClient::takeOutput() {
-    char* bytes = nullptr;
-    const long size = BIO_get_mem_data(m_out, &bytes);
-    std::string taken(bytes, static_cast<size_t>(size));
-    BIO_reset(m_out);
+    std::string taken(BIO_pending(m_out), '\0');  // BIO_reset would clear all that the BIO ever held
+    if (!taken.empty()) BIO_read(m_out, taken.data(), static_cast<int>(taken.size()));
     return taken;
 }
 

@@ -29,6 +29,9 @@ public:
     explicit TlsClient(TlsVersion version, const std::function<void(SSL_CTX*)>& setUp = {},
                        SSL_SESSION* session = nullptr);
 
+    // Any other end, a server's, too: `ssl` knows which, and has no BIO.
+    explicit TlsClient(SslPtr_t ssl);
+
     // The server's bytes: handshakes as far as they go, then opens the records behind.
     void feed(std::string_view records);
 
@@ -46,6 +49,7 @@ public:
     SSL* ssl() const { return m_ssl.get(); }
 
 private:
+    void begin();
     void advance();
     void noteError(int result);
 

@@ -19,11 +19,13 @@
 #include <optional>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "tests/support/loop_fixture.h"
+#include "tests/support/peer_security.h"
 #include "tests/support/scripted_peer.h"
 #include "tests/support/scripted_transport.h"
 #include "tnet/acceptor.h"
@@ -90,8 +92,11 @@ protected:
         const auto origin = GetParam() == Conn_ConnectingEvent ? Connection::Origin::Connecting
                             : GetParam() == Conn_ConnectEvent  ? Connection::Origin::Connected
                                                                : Connection::Origin::Accepted;
+        m_security = PeerSecurity::create(origin);
+        TransportPtr_t transport = m_transport->handOut();
+        if (m_security) transport = m_security->over(std::move(transport));
         const auto connection =
-            std::make_shared<Connection>(loop(), m_transport->takeSocket(), m_transport->handOut(), origin);
+            std::make_shared<Connection>(loop(), m_transport->takeSocket(), std::move(transport), origin);
         connection->setEventCallback(std::move(callback));
         m_weak = connection;
         if (keeper != nullptr) *keeper = connection;
@@ -101,8 +106,9 @@ protected:
     // Makes everything else happen.
     void live() {
         runRounds();
+        if (m_security) shakeHands();
         if (const ConnectionPtr_t connection = m_weak.lock()) connection->send("out");
-        m_transport->feed("in");
+        feed("in");
         runRounds();
         m_transport->feedError();
         runRounds();
@@ -110,6 +116,22 @@ protected:
 
     bool isGone() const { return m_weak.expired(); }
 
+    void shakeHands() {
+        for (int round = 0; round < 10; ++round) {
+            m_security->receive(m_transport->takeWritten());
+            m_transport->feed(m_security->takeOutput());
+            runRounds(1);
+        }
+    }
+
+    void feed(std::string_view bytes) {
+        if (!m_security) return m_transport->feed(bytes);
+        if (!m_security->isEstablished()) return;  // closed before it was
+        m_security->send(bytes);
+        m_transport->feed(m_security->takeOutput());
+    }
+
+    std::unique_ptr<PeerSecurity> m_security{};  // null: none
     std::shared_ptr<ScriptedTransport> m_transport = ScriptedTransport::create();
     WeakConnectionPtr_t m_weak;
 };

@@ -230,7 +230,7 @@ TEST_P(AutobahnDeflateTest, EverySetOfParametersIsKept) {
 }
 
 // A test per size of the pieces, so that they can run side by side.
-INSTANTIATE_TEST_SUITE_P(Fragments, AutobahnDeflateTest, ::testing::ValuesIn(kFragments),
+INSTANTIATE_TEST_SUITE_P(Fragments, AutobahnDeflateTest, ::testing::ValuesIn(fragmentsOfLongTables()),
                          [](const ::testing::TestParamInfo<size_t>& size) {
                              return size.param == ScriptedPeer::kWhole ? "whole" : std::to_string(size.param);
                          });

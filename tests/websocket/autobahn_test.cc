@@ -127,7 +127,7 @@ TEST_P(AutobahnFragmentTest, LargeMessagesOnASmallScale) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Fragments, AutobahnFragmentTest, ::testing::ValuesIn(kFragments),
+INSTANTIATE_TEST_SUITE_P(Fragments, AutobahnFragmentTest, ::testing::ValuesIn(fragmentsOfLongTables()),
                          [](const ::testing::TestParamInfo<size_t>& size) {
                              return size.param == ScriptedPeer::kWhole ? "whole" : std::to_string(size.param);
                          });

@@ -175,11 +175,13 @@ TEST_F(WsConnectionTest, A256MiBMessageIsReceivedInPiecesAndBoundedMemory) {
     const LargestAllocation largest;
     for (size_t fed = 0; fed < kTotal; fed += zeros.size()) {
         peer->peer().feed(zeros);
-        runRounds(2);
-        ASSERT_LE(received, fed + zeros.size());
-        last().resumeReading();
-        runRounds(2);
+        do {  // over TLS it is more than one read
+            runRounds(2);
+            ASSERT_LE(received, fed + zeros.size());
+            last().resumeReading();
+        } while (peer->transport().hasInput());
     }
+    runRounds(2);
     EXPECT_EQ(received, kTotal);
     EXPECT_TRUE(isComplete);
     EXPECT_LT(largest.size(), size_t{1} << 20);

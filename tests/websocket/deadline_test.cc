@@ -251,6 +251,7 @@ TEST_F(WsDeadlineTest, AFailedConnectionEndsWhateverThePeerDoes) {
     route.closeTimeout = seconds(5);
     serve(std::move(route));
     const auto peer = open();
+    peer->peer().withholdEnd();
     last().pauseReading();
     last().resumeReading();
     peer->peer().feed("\xff");

@@ -483,7 +483,7 @@ TEST_F(WsSlowPeerTest, A64MiBMessageInPiecesIsSentInBoundedMemory) {
     size_t received = 0;
     size_t mostQueued = 0;
     ASSERT_TRUE(runUntil([&] {
-        received += peer->transport().takeWritten().size();
+        received += peer->takeWritten().size();
         mostQueued = std::max(mostQueued, peer->connection()->queuedBytes());
         return received >= kTotal;
     }));

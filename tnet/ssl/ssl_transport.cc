@@ -22,6 +22,7 @@ namespace tnet {
 namespace {
 
 constexpr size_t kFlushBytes = 64 << 10;        // plain bytes per system call: four full records
+constexpr size_t kMaxBacklogBytes = 128 << 10;  // a flush, and then what a flood of KeyUpdates may add
 constexpr size_t kKeptBufferBytes = 128 << 10;  // of the thread's buffers, between two calls
 constexpr size_t kDiscardedBytes = 256 << 10;   // of a plain request, so that its answer is not reset away
 
@@ -67,27 +68,32 @@ public:
     IoResult read(int fd, char* into, size_t size) override {
         if (m_backlog && m_backlog->error) return {IoStatus::Failed, 0, m_backlog->error};
         if (m_peerEnded) return {IoStatus::End};
-        if (m_outputBlocked) {
+        if (m_outputBlocked && !isReadIndependent()) {
             if (const IoResult blocked = flushBacklog(fd); blocked.status != IoStatus::Ok) return blocked;
         }
         BufferUse use(*this);
-        IoResult result = open(fd, use.buffers(), into, size);
-        m_pendingInput = m_codec->hasPendingInput() ||
-                         (result.bytes == size && !use.buffers().input.empty()) ||
+        bool isFull = false;
+        const IoResult result = open(fd, use.buffers(), into, size, isFull);
+        m_pendingInput = m_codec->hasPendingInput() || (isFull && !use.buffers().input.empty()) ||
                          (m_peerEnded && result.bytes > 0) || (m_backlog && m_backlog->error);
+        if (m_endSent) {  // nothing follows close_notify
+            use.buffers().output.clear(kKeptBufferBytes);
+            return result;
+        }
         const IoResult flushed = flush(fd, use.buffers());
-        if (result.status == IoStatus::WantRead && flushed.status != IoStatus::Ok) return flushed;
-        return result;
+        if (result.status != IoStatus::WantRead || flushed.status == IoStatus::Ok) return result;
+        return flushed.status == IoStatus::WantWrite && isReadIndependent() ? result : flushed;
     }
 
     IoResult write(int fd, const iovec* pieces, int count) override {
         if (m_kernelWrites) return m_lower->write(fd, pieces, count);
         PlainPieces plain(pieces, count);
         const size_t offered = plain.left();
-        if (const IoResult blocked = flushBlocked(fd); blocked.status != IoStatus::Ok) return blocked;
-        size_t taken = std::exchange(m_untold, 0);
-        assert(taken <= offered && "what was not taken is offered again");
-        plain.skip(taken);
+        if (const IoResult blocked = flushBlocked(fd); blocked.status != IoStatus::Ok)
+            return blocked.status == IoStatus::WantWrite ? taken(tell()) : blocked;
+        size_t told = tell();
+        assert(told <= offered && "what was not taken is offered again");
+        plain.skip(told);
         BufferUse use(*this);
         prependBacklog(use.buffers());
         while (plain.left() > 0) {
@@ -99,23 +105,24 @@ public:
             if (const IoResult stopped = sendSealed(fd, use.buffers(), sealed);
                 stopped.status != IoStatus::Ok)
                 return stopped;
+            told += tell();
             if (m_outputBlocked) break;
-            taken += sealed;
         }
-        return taken > 0 || offered == 0 ? IoResult{IoStatus::Ok, taken} : IoResult{IoStatus::WantWrite};
+        return offered == 0 ? IoResult{} : taken(told);
     }
 
     IoResult sendFile(int fd, int file, off_t offset, size_t size) override {
         if (m_kernelWrites) return m_lower->sendFile(fd, file, offset, size);
-        if (const IoResult blocked = flushBlocked(fd); blocked.status != IoStatus::Ok) return blocked;
-        size_t taken = std::exchange(m_untold, 0);
+        if (const IoResult blocked = flushBlocked(fd); blocked.status != IoStatus::Ok)
+            return blocked.status == IoStatus::WantWrite ? taken(tell()) : blocked;
+        size_t told = tell();
         BufferUse use(*this);
         prependBacklog(use.buffers());
-        while (taken < size) {
+        while (told < size) {
             size_t sealed = 0;
-            while (sealed < kFlushBytes && taken + sealed < size) {
-                const size_t wanted = std::min(size - taken - sealed, kMaxRecordPlainBytes);
-                const iovec piece = readFile(file, offset + static_cast<off_t>(taken + sealed), wanted);
+            while (sealed < kFlushBytes && told + sealed < size) {
+                const size_t wanted = std::min(size - told - sealed, kMaxRecordPlainBytes);
+                const iovec piece = readFile(file, offset + static_cast<off_t>(told + sealed), wanted);
                 if (piece.iov_len == 0)
                     return {IoStatus::Failed, 0, std::make_error_code(std::errc::io_error)};
                 PlainPieces plain(&piece, 1);
@@ -125,10 +132,10 @@ public:
             if (const IoResult stopped = sendSealed(fd, use.buffers(), sealed);
                 stopped.status != IoStatus::Ok)
                 return stopped;
+            told += tell();
             if (m_outputBlocked) break;
-            taken += sealed;
         }
-        return taken > 0 ? IoResult{IoStatus::Ok, taken} : IoResult{IoStatus::WantWrite};
+        return taken(told);
     }
 
     IoResult endWrite(int fd) override {
@@ -229,9 +236,20 @@ private:
         return result;
     }
 
+    // A write, or our end, waits for the kernel and will be tried again: until then reading goes on, or two peers
+    // that both write would wait for each other for ever. What reading itself has to say waits behind it.
+    bool isReadIndependent() const {
+        return (m_untold > 0 || m_endSent) && m_backlog->output.size() <= kMaxBacklogBytes;
+    }
+
     // Sends the output; what the kernel does not take is kept. Ok: it took all.
     IoResult flush(int fd, SslBuffers& buffers) {
         if (buffers.output.empty()) return {};
+        if (m_outputBlocked) {
+            backlog().output.append(buffers.output.view());
+            buffers.output.clear(kKeptBufferBytes);
+            return {IoStatus::WantWrite};
+        }
         const IoResult result = sendSome(fd, buffers.output);
         if (result.status == IoStatus::WantWrite) {
             backlog().output.append(buffers.output.view());
@@ -263,18 +281,31 @@ private:
         const iovec piece{const_cast<char*>(output.data()), output.size()};
         const IoResult result = m_lower->write(fd, &piece, 1);
         if (result.status != IoStatus::Ok) return result;
+        m_sentBytes += static_cast<uint32_t>(result.bytes);
         output.consume(result.bytes);
         return output.empty() ? result : IoResult{IoStatus::WantWrite};
     }
 
-    // Sends records with `sealed` plain bytes. If the kernel does not take all, those are told when it has.
-    // Not Ok: failed.
+    // Sends records with `sealed` plain bytes, which tell() is about then. Not Ok: failed.
     IoResult sendSealed(int fd, SslBuffers& buffers, size_t sealed) {
+        m_untold = static_cast<uint32_t>(sealed);
+        m_sentBytes = 0;
         const IoResult flushed = flush(fd, buffers);
-        if (flushed.status == IoStatus::Ok) return {};
-        if (!m_outputBlocked) return flushed;
-        m_untold = sealed;
-        return {};
+        return flushed.status == IoStatus::Ok || m_outputBlocked ? IoResult{} : flushed;
+    }
+
+    // How many plain bytes are taken since the last time: as many as bytes of their records have left, so that a
+    // slow reader is seen to read; but the last one not before all have.
+    size_t tell() {
+        const uint32_t told =
+            m_outputBlocked && m_untold > 0 ? std::min(m_sentBytes, m_untold - 1) : m_untold;
+        m_sentBytes = 0;
+        m_untold -= told;
+        return told;
+    }
+
+    static IoResult taken(size_t bytes) {
+        return bytes > 0 ? IoResult{IoStatus::Ok, bytes} : IoResult{IoStatus::WantWrite};
     }
 
     static iovec readFile(int file, off_t offset, size_t size) {
@@ -288,14 +319,15 @@ private:
 
     // --- Reading ---
 
-    IoResult open(int fd, SslBuffers& buffers, char* into, size_t size) {
+    // isFull: no record more goes into the room, whole ones may be left.
+    IoResult open(int fd, SslBuffers& buffers, char* into, size_t size, bool& isFull) {
         size_t bytes = 0;
         bool hasReceived = false;
         for (;;) {
             const SslCodec::Opened opened = m_codec->open(buffers, into + bytes, size - bytes);
             bytes += opened.bytes;
             switch (opened.status) {
-                case SslCodec::Status::Ok: return {IoStatus::Ok, bytes};
+                case SslCodec::Status::Ok: isFull = true; return {IoStatus::Ok, bytes};
                 case SslCodec::Status::NeedsInput: break;
                 case SslCodec::Status::End:
                     m_peerEnded = true;
@@ -387,7 +419,8 @@ private:
     std::unique_ptr<SslCodec> m_codec{};     // from then on
     std::unique_ptr<Backlog> m_backlog{};
     SecurityInfoPtr_t m_security{};
-    size_t m_untold = 0;  // plain bytes in the backlog's output
+    uint32_t m_untold = 0;     // plain bytes in the backlog's output that are not told as taken
+    uint32_t m_sentBytes = 0;  // of it, since the last tell()
 
     bool m_counted = false;  // the handshake's outcome
     bool m_pendingInput = false;

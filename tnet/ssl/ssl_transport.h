@@ -7,8 +7,8 @@
 // the connections of a thread share. A connection has bytes of its own only while it must: a record that has
 // not come whole, and records that the kernel did not take.
 //
-// A write is told as taken when its last record is with the kernel: until then the caller offers the same
-// bytes again (as Transport::write says), and they are not encrypted twice.
+// A write is told as taken as its records leave, and its last byte when the last of them is with the kernel: until
+// then the caller offers the same bytes again (as Transport::write says), and they are not encrypted twice.
 //
 // Internal to //tnet/ssl; SslContext makes them. Threads: the connection's loop. Lifetime: its connection's.
 #pragma once

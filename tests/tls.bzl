@@ -1,0 +1,50 @@
+"""Tests whose scripted peers speak plainly in one run, and TLS in others. Real sockets stay as they are."""
+
+load("@rules_cc//cc:defs.bzl", "cc_library", "cc_test")
+
+# What tests/support/peer_tls reads. A name that ends in _cut: the bytes on the wire are cut at each fragment
+# size, rather than what they say.
+_WIRES = {
+    "tls12": {"TNET_TEST_TLS": "1.2"},
+    "tls12_cut": {"TNET_TEST_TLS": "1.2", "TNET_TEST_TLS_CUT": "1"},
+    "tls13": {"TNET_TEST_TLS": "1.3"},
+    "tls13_cut": {"TNET_TEST_TLS": "1.3", "TNET_TEST_TLS_CUT": "1"},
+}
+
+def cc_test_over_tls(name, srcs, deps, size, over = ["tls12", "tls13"], plainly = True, tags = []):
+    """foo_test, and foo_tls13_test and so on of the same sources, which are compiled once.
+
+    Args:
+      name: ends in _test.
+      srcs: of the tests.
+      deps: of the tests.
+      size: of each.
+      over: names of _WIRES.
+      plainly: whether there is a foo_test.
+      tags: of each.
+    """
+    cc_library(
+        name = name + "_body",
+        testonly = True,
+        srcs = srcs,
+        deps = deps,
+        alwayslink = True,
+    )
+    if plainly:
+        cc_test(
+            name = name,
+            size = size,
+            tags = tags,
+            deps = [":" + name + "_body"],
+        )
+    for wire in over:
+        cc_test(
+            name = name[:-len("_test")] + "_" + wire + "_test",
+            size = size,
+            env = _WIRES[wire],
+            tags = tags,
+            deps = [
+                ":" + name + "_body",
+                "//tests/support:peer_tls",
+            ],
+        )
