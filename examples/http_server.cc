@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "examples/flags.h"
+#include "examples/tls_flags.h"
 #include "http/server.h"
 #include "tnet/ignore_sig_pipe.h"
 #include "tnet/log.h"
@@ -137,9 +138,11 @@ int fail(const std::string& message) {
 
 int main(int argc, char** argv) {
     ServerFlags flags;
+    TlsFlags tls(flags);
     if (const auto exitCode = flags.parse(argc, argv)) return *exitCode;
     const auto address = Address::parse(flags.addressAndPort());
     if (!address) return fail(address.error().message);
+    if (const Status loaded = tls.load(); !loaded) return fail(loaded.error().message);
 
     const IgnoreSigPipe ignoreSigPipe;
     const auto loop = IOLoop::create();
@@ -150,11 +153,11 @@ int main(int argc, char** argv) {
     HttpServer server;
     addRoutes(server.router());
     server.setAccessLog(logAccess);
-    const auto bound = server.listen(*address);
+    const auto bound = server.listen(*address, tls.transport());
     if (!bound) return fail(bound.error().message);
     if (const Status started = server.start(flags.threads); !started) return fail(started.error().message);
 
-    std::printf("listening on http://%s\n", bound->toString().c_str());
+    std::printf("listening on %s://%s\n", tls.scheme(), bound->toString().c_str());
     std::fflush(stdout);
     (*loop)->start();  // until a signal
     server.drain(std::chrono::seconds(10));

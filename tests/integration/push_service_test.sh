@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Starts examples/push_service and asks it everything it serves: HTTP and event streams with curl, WebSocket with
-# push_service.mjs.
+# push_service.mjs:
+#
+#     push_service_test.sh <push_service> <push_service.mjs> [tls]
 set -euo pipefail
 
 source tests/integration/server.sh
@@ -161,7 +163,7 @@ head -c 60000 /dev/zero | tr '\0' x >"$kDir/body"
 readonly kUpgrade='Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n'
 slow() {
     start_push --open-publish --slow-consumer "$2" --max-queue 131072 --drain-spread 0
-    exec 3<>"/dev/tcp/127.0.0.1/${url##*:}"
+    start_unread
     case $1 in
         sse) printf 'GET /events/t HTTP/1.1\r\nHost: a\r\n\r\n' >&3 ;;
         websocket) printf '%b' "GET /ws?topic=t HTTP/1.1\r\nHost: a\r\n$kUpgrade\r\n" >&3 ;;
@@ -178,7 +180,7 @@ for kind in sse websocket; do
     slow "$kind" close
     wait_for "$kind, close: it was closed" has_metric "push_slow_closed_total{kind=\"$kind\"}" 1
     wait_for "$kind, close: nothing waits any more" has_metric "push_queue_bytes{kind=\"$kind\"}" 0
-    exec 3>&-
+    end_unread
     stop "$kind, close: SIGTERM exits 0"
 
     for policy in drop-newest drop-oldest keep-latest; do
@@ -188,7 +190,7 @@ for kind in sse websocket; do
         waiting=$(metric "push_queue_bytes{kind=\"$kind\"}")
         expect_match "$kind, $policy: something waits" '^[1-9]' "$waiting"
         ((waiting <= 131072)) || fail "$kind, $policy: $waiting bytes wait"
-        exec 3>&-
+        end_unread
         stop "$kind, $policy: SIGTERM exits 0"
     done
 done
