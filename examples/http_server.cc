@@ -29,6 +29,7 @@ constexpr const char* kWelcome = R"(<!doctype html>
 <li><a href="/hello/you">/hello/:name</a>: a route with a parameter
 <li><a href="/headers">/headers</a>: what your client sends
 <li><a href="/stream?chunks=10">/stream?chunks=N</a>: a chunked response, as fast as you read it
+<li><a href="/tls">/tls</a>: what TLS agreed on, and who you proved to be (with --cert and --key)
 <li><a href="/async">/async</a>: answered from another thread
 <li><code>curl -d 'any body' localhost:8080/echo</code>: any method, the body back
 </ul>
@@ -55,6 +56,26 @@ HttpResponse listHeaders(const HttpRequest& request) {
         text.append(field.name).append(": ").append(field.value).append("\n");
     }
     return HttpResponse::text(std::move(text));
+}
+
+HttpResponse showSecurity(const HttpRequest& request) {
+    const SecurityInfoPtr_t& security = request.security();
+    if (!security) return HttpResponse::text("this connection is plain: start me with --cert and --key\n", 404);
+    nlohmann::json shown{{"version", security->version},       {"cipher", security->cipher},
+                         {"protocol", security->protocol},     {"serverName", security->serverName},
+                         {"isResumed", security->isResumed}};
+    if (const auto& peer = security->peer) {
+        shown["peer"] = {{"subject", peer->subject},
+                         {"issuer", peer->issuer},
+                         {"serialNumber", peer->serialNumber},
+                         {"sha256Fingerprint", peer->sha256Fingerprint},
+                         {"dnsNames", peer->dnsNames},
+                         {"emails", peer->emails},
+                         {"uris", peer->uris}};
+    }
+    // A certificate may hold what is no UTF-8.
+    using Json = nlohmann::json;
+    return HttpResponse::json(shown.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 // Writes chunks until the client is slow, and goes on when it has caught up. Owned by its own drain
@@ -118,6 +139,7 @@ void addRoutes(HttpRouter& router) {
     router.any("/echo", echoBody);
     router.get("/headers", listHeaders);
     router.get("/stream", stream);
+    router.get("/tls", showSecurity);
     router.get("/async", answerElsewhere);
 }
 
@@ -155,6 +177,7 @@ int main(int argc, char** argv) {
     server.setAccessLog(logAccess);
     const auto bound = server.listen(*address, tls.transport());
     if (!bound) return fail(bound.error().message);
+    const auto reloader = tls.watchFiles(loop->get());
     if (const Status started = server.start(flags.threads); !started) return fail(started.error().message);
 
     std::printf("listening on %s://%s\n", tls.scheme(), bound->toString().c_str());

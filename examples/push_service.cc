@@ -128,6 +128,7 @@ int main(int argc, char** argv) {
         drain(**loop, server, hub, spread);
     });
     if (!signaler) return fail(signaler.error());
+    const auto reloader = tls.watchFiles(loop->get());
     if (const Status started = server.start(flags.threads); !started) return fail(started.error());
 
     std::printf("listening on %s://%s\n", tls.scheme(), bound->toString().c_str());

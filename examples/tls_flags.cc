@@ -1,5 +1,6 @@
 #include "examples/tls_flags.h"
 
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -68,3 +69,8 @@ Status TlsFlags::load() {
 }
 
 TransportFactory_t TlsFlags::transport() const { return m_context ? m_context->accepting() : plainTransport; }
+
+std::unique_ptr<SslReloader> TlsFlags::watchFiles(IOLoop* loop) const {
+    if (!m_context) return nullptr;
+    return std::make_unique<SslReloader>(loop, m_context, std::chrono::seconds(1));
+}

@@ -64,6 +64,7 @@ int main(int argc, char** argv) {
     ws.route("/ws", echoRoute(maxMessageBytes, compression));
     const auto bound = server.listen(*address, tls.transport());
     if (!bound) return fail(bound.error());
+    const auto reloader = tls.watchFiles(loop->get());
     if (const Status started = server.start(flags.threads); !started) return fail(started.error());
 
     std::printf("listening on %s://%s\n", tls.scheme(), bound->toString().c_str());
