@@ -159,7 +159,10 @@ int fail(const std::string& message) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    HttpServer::Settings settings;
     ServerFlags flags;
+    flags.add("max-body", "BYTES", "largest body taken (default 1048576)",
+              numberInto(settings.limits.bodyBytes, 0));
     TlsFlags tls(flags);
     if (const auto exitCode = flags.parse(argc, argv)) return *exitCode;
     const auto address = Address::parse(flags.addressAndPort());
@@ -172,7 +175,7 @@ int main(int argc, char** argv) {
     const auto signaler = Signaler::create(loop->get(), {SIGINT, SIGTERM}, [&loop](int) { (*loop)->stop(); });
     if (!signaler) return fail(signaler.error().message);
 
-    HttpServer server;
+    HttpServer server(settings);
     addRoutes(server.router());
     server.setAccessLog(logAccess);
     const auto bound = server.listen(*address, tls.transport());

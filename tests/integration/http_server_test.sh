@@ -70,7 +70,7 @@ ask --limit-rate 400k "$url/stream?chunks=100000" >"$kDir/slow" &
 slow=$!
 for ((i = 0; i < 500; ++i)); do
     [[ ! -s $kDir/slow ]] || break
-    read -r -t 0.02 <> <(:) || true
+    pause
 done
 kill -TERM "$server"
 wait "$slow" || fail "the request under way was cut off"

@@ -11,22 +11,6 @@ readonly kServer=$1
 readonly kClient=$2
 streams=()
 
-pause() { read -r -t 0.02 <> <(:) || true; }
-
-# wait_for <what> <command...>: until it succeeds, for twenty seconds.
-wait_for() {
-    local what=$1
-    shift
-    for ((i = 0; i < 1000; ++i)); do
-        if "$@"; then
-            echo "ok: $what"
-            return
-        fi
-        pause
-    done
-    fail "$what: not within twenty seconds"
-}
-
 start_push() { start "$kServer" --address 127.0.0.1 --port 0 --threads 2 "$@"; }
 
 # stop <what>: SIGTERM; it must exit with 0.

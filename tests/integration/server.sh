@@ -44,17 +44,33 @@ expect_match() {
     fi
 }
 
+pause() { read -r -t 0.02 <> <(:) || true; }
+
+# wait_for <what> <command...>: until it succeeds, for twenty seconds.
+wait_for() {
+    local what=$1 i
+    shift
+    for ((i = 0; i < 1000; ++i)); do
+        if "$@"; then
+            echo "ok: $what"
+            return
+        fi
+        pause
+    done
+    fail "$what: not within twenty seconds"
+}
+
 # start <server> <arguments...>: sets $server, and from its line $url and $authority.
 start() {
     : >"$kDir/out"  # not what an earlier server said there
     "$@" "${tls[@]}" >"$kDir/out" 2>"$kDir/log" &
     server=$!
-    local line=
+    local line= i
     for ((i = 0; i < 500; ++i)); do
         line=$(head -n 1 "$kDir/out")
         [[ -z $line ]] || break
         kill -0 "$server" 2>/dev/null || break
-        read -r -t 0.02 <> <(:) || true
+        pause
     done
     local scheme=http
     ((${#tls[@]} == 0)) || scheme=https
@@ -89,9 +105,9 @@ expect_exit() {
     [[ $code == 0 ]] || cat "$kDir/log"
 }
 
-[[ ${!#} != tls ]] || source tests/integration/tls.sh
-
 finish() {
     ((failures == 0)) || { echo "$failures failed"; exit 1; }
     echo "all passed"
 }
+
+[[ ${!#} != tls ]] || source tests/integration/tls.sh

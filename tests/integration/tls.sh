@@ -6,9 +6,10 @@ need openssl
 readonly kPki=$kDir/pki
 tools/dev-cert --dir "$kPki" >/dev/null
 tls=(--cert "$kPki/cert.pem" --key "$kPki/key.pem")
+unset SSL_CERT_DIR
 export CURL_CA_BUNDLE=$kPki/ca.pem NODE_EXTRA_CA_CERTS=$kPki/ca.pem SSL_CERT_FILE=$kPki/ca.pem
 
-exchange() { openssl s_client -quiet -verify_quiet -verify_return_error -connect "$authority"; }
+exchange() { openssl s_client -quiet -servername localhost -verify_quiet -verify_return_error -connect "$authority"; }
 
 start_unread() {
     rm -f "$kDir/unread"
@@ -20,4 +21,31 @@ start_unread() {
 end_unread() {
     kill "$unread" 2>/dev/null || true
     exec 3>&- 4>&-
+}
+
+# new_certificate <name> <subject> <extensions> [<authority>]: $kPki/<name>.pem and $kPki/<name>.key, signed by
+# $kPki/ca.pem or that one.
+new_certificate() {
+    local authority=$kPki/${4:-ca}
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout "$kPki/$1.key" -out "$kPki/$1.pem" \
+        -subj "$2" -days 30 -CA "$authority.pem" -CAkey "$authority.key" \
+        -config <(printf '[req]\ndistinguished_name=dn\nx509_extensions=v3\n[dn]\n[v3]\n%b\n' "$3") 2>/dev/null
+}
+
+# A client's certificate, and one that an authority signed which nobody trusts.
+new_client_certificates() {
+    local extensions='extendedKeyUsage=clientAuth\nsubjectAltName=email:alice@example.org'
+    new_certificate client /CN=alice/O=Example "$extensions"
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout "$kPki/stranger.key" \
+        -out "$kPki/stranger.pem" -subj "/CN=a stranger" -days 30 2>/dev/null
+    new_certificate wrong /CN=alice/O=Example "$extensions" stranger
+}
+
+# Chromium takes the authorities of this database.
+trust_in_chromium() {
+    need certutil
+    export HOME=$kDir/home
+    mkdir -p "$HOME/.pki/nssdb"
+    certutil -d "sql:$HOME/.pki/nssdb" -N --empty-password
+    certutil -d "sql:$HOME/.pki/nssdb" -A -t C,, -n dev-cert -i "$kPki/ca.pem"
 }

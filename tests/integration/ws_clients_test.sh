@@ -29,6 +29,7 @@ case $kClient in
     chromium)
         [[ -x /usr/bin/chromium ]] || missing "chromium"
         need_package playwright-core
+        ((${#tls[@]} == 0)) || trust_in_chromium
         client=(node "$here/ws_client_chromium.mjs")
         ;;
     node)
