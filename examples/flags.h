@@ -23,7 +23,7 @@ public:
     std::string address = "0.0.0.0";
     std::optional<uint16_t> port{};  // 0: any free port
     uint16_t defaultPort = 8080;     // without --port; other flags may change it
-    size_t threads;        // the number of cores if it is not given
+    size_t threads;                  // the number of cores if it is not given
 
     ServerFlags();
 

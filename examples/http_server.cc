@@ -60,9 +60,12 @@ HttpResponse listHeaders(const HttpRequest& request) {
 
 HttpResponse showSecurity(const HttpRequest& request) {
     const SecurityInfoPtr_t& security = request.security();
-    if (!security) return HttpResponse::text("this connection is plain: start me with --cert and --key\n", 404);
-    nlohmann::json shown{{"version", security->version},       {"cipher", security->cipher},
-                         {"protocol", security->protocol},     {"serverName", security->serverName},
+    if (!security)
+        return HttpResponse::text("this connection is plain: start me with --cert and --key\n", 404);
+    nlohmann::json shown{{"version", security->version},
+                         {"cipher", security->cipher},
+                         {"protocol", security->protocol},
+                         {"serverName", security->serverName},
                          {"isResumed", security->isResumed}};
     if (const auto& peer = security->peer) {
         shown["peer"] = {{"subject", peer->subject},

@@ -23,13 +23,20 @@ end_unread() {
     exec 3>&- 4>&-
 }
 
-# new_certificate <name> <subject> <extensions> [<authority>]: $kPki/<name>.pem and $kPki/<name>.key, signed by
-# $kPki/ca.pem or that one.
+# new_certificate <name> <subject> <extensions> [<authority> [<kind of key>]]: $kPki/<name>.pem and $kPki/<name>.key,
+# signed by $kPki/ca.pem or that one.
 new_certificate() {
-    local authority=$kPki/${4:-ca}
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout "$kPki/$1.key" -out "$kPki/$1.pem" \
-        -subj "$2" -days 30 -CA "$authority.pem" -CAkey "$authority.key" \
+    local authority=$kPki/${4:-ca} key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256)
+    [[ ${5-} != rsa ]] || key=(-newkey rsa:2048)
+    openssl req -x509 "${key[@]}" -noenc -keyout "$kPki/$1.key" -out "$kPki/$1.pem" \
+        -subj "$2" -days 90 -CA "$authority.pem" -CAkey "$authority.key" \
         -config <(printf '[req]\ndistinguished_name=dn\nx509_extensions=v3\n[dn]\n[v3]\n%b\n' "$3") 2>/dev/null
+}
+
+# One for the same name as the server's own.
+new_rsa_certificate() {
+    new_certificate rsa /CN=localhost 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth
+keyUsage=critical,digitalSignature\nbasicConstraints=critical,CA:FALSE' ca rsa
 }
 
 # A client's certificate, and one that an authority signed which nobody trusts.

@@ -44,7 +44,8 @@ readonly kGet='GET /hello/you HTTP/1.1\r\nHost: localhost\r\n\r\n'
 
 # --- Versions and cipher suites ---
 
-start_server
+new_rsa_certificate
+start_server --sni "$kPki/rsa.pem:$kPki/rsa.key"
 for version in tls1_2 tls1_3; do
     expect_match "$version: verified" 'Verify return code: 0 \(ok\)' "$(once "-$version" -verify_hostname localhost)"
 done
@@ -57,11 +58,10 @@ done
 for suite in TLS_AES_128_CCM_SHA256 TLS_AES_128_CCM_8_SHA256; do
     expect_match "$suite is refused" 'alert handshake failure' "$(once -tls1_3 -ciphersuites "$suite")"
 done
-for suite in AES128-GCM-SHA256 AES256-GCM-SHA384 CHACHA20-POLY1305; do
-    expect_match "ECDHE-ECDSA-$suite" "\"cipher\":\"ECDHE-ECDSA-$suite\".*\"version\":\"TLSv1.2\"" \
-        "$(get -tls1_2 -cipher "ECDHE-ECDSA-$suite")"
+for suite in ECDHE-{ECDSA,RSA}-{AES128-GCM-SHA256,AES256-GCM-SHA384,CHACHA20-POLY1305}; do
+    expect_match "$suite" "\"cipher\":\"$suite\".*\"version\":\"TLSv1.2\"" "$(get -tls1_2 -cipher "$suite")"
 done
-for suite in ECDHE-ECDSA-AES128-SHA256 ECDHE-ECDSA-AES256-SHA AES128-GCM-SHA256 DHE-RSA-AES128-GCM-SHA256 NULL aNULL; do
+for suite in ECDHE-{ECDSA,RSA}-AES128-SHA256 ECDHE-RSA-AES256-SHA AES128-GCM-SHA256 DHE-RSA-AES128-GCM-SHA256 NULL aNULL; do
     expect_match "$suite is refused" 'alert handshake failure' "$(once -tls1_2 -cipher "$suite:@SECLEVEL=0")"
 done
 for group in X25519 P-256; do
