@@ -88,5 +88,5 @@ std::optional<int> ServerFlags::parse(int argc, char** argv) {
 std::string ServerFlags::addressAndPort() const {
     if (address.starts_with("unix:")) return address;
     const bool needsBrackets = address.find(':') != std::string::npos && !address.starts_with('[');
-    return (needsBrackets ? "[" + address + "]" : address) + ":" + std::to_string(port);
+    return (needsBrackets ? "[" + address + "]" : address) + ":" + std::to_string(port.value_or(defaultPort));
 }

@@ -21,8 +21,9 @@ public:
     using Take = std::function<bool(const char* text)>;
 
     std::string address = "0.0.0.0";
-    uint16_t port = 8080;  // 0: any free port
-    size_t threads;        // the number of cores if it is not given
+    std::optional<uint16_t> port{};  // 0: any free port
+    uint16_t defaultPort = 8080;     // without --port; other flags may change it
+    size_t threads;                  // the number of cores if it is not given
 
     ServerFlags();
 

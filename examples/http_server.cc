@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "examples/flags.h"
+#include "examples/tls_flags.h"
 #include "http/server.h"
 #include "tnet/ignore_sig_pipe.h"
 #include "tnet/log.h"
@@ -28,6 +29,7 @@ constexpr const char* kWelcome = R"(<!doctype html>
 <li><a href="/hello/you">/hello/:name</a>: a route with a parameter
 <li><a href="/headers">/headers</a>: what your client sends
 <li><a href="/stream?chunks=10">/stream?chunks=N</a>: a chunked response, as fast as you read it
+<li><a href="/tls">/tls</a>: what TLS agreed on, and who you proved to be (with --cert and --key)
 <li><a href="/async">/async</a>: answered from another thread
 <li><code>curl -d 'any body' localhost:8080/echo</code>: any method, the body back
 </ul>
@@ -54,6 +56,29 @@ HttpResponse listHeaders(const HttpRequest& request) {
         text.append(field.name).append(": ").append(field.value).append("\n");
     }
     return HttpResponse::text(std::move(text));
+}
+
+HttpResponse showSecurity(const HttpRequest& request) {
+    const SecurityInfoPtr_t& security = request.security();
+    if (!security)
+        return HttpResponse::text("this connection is plain: start me with --cert and --key\n", 404);
+    nlohmann::json shown{{"version", security->version},
+                         {"cipher", security->cipher},
+                         {"protocol", security->protocol},
+                         {"serverName", security->serverName},
+                         {"isResumed", security->isResumed}};
+    if (const auto& peer = security->peer) {
+        shown["peer"] = {{"subject", peer->subject},
+                         {"issuer", peer->issuer},
+                         {"serialNumber", peer->serialNumber},
+                         {"sha256Fingerprint", peer->sha256Fingerprint},
+                         {"dnsNames", peer->dnsNames},
+                         {"emails", peer->emails},
+                         {"uris", peer->uris}};
+    }
+    // A certificate may hold what is no UTF-8.
+    using Json = nlohmann::json;
+    return HttpResponse::json(shown.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 // Writes chunks until the client is slow, and goes on when it has caught up. Owned by its own drain
@@ -117,6 +142,7 @@ void addRoutes(HttpRouter& router) {
     router.any("/echo", echoBody);
     router.get("/headers", listHeaders);
     router.get("/stream", stream);
+    router.get("/tls", showSecurity);
     router.get("/async", answerElsewhere);
 }
 
@@ -136,10 +162,15 @@ int fail(const std::string& message) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    HttpServer::Settings settings;
     ServerFlags flags;
+    flags.add("max-body", "BYTES", "largest body taken (default 1048576)",
+              numberInto(settings.limits.bodyBytes, 0));
+    TlsFlags tls(flags);
     if (const auto exitCode = flags.parse(argc, argv)) return *exitCode;
     const auto address = Address::parse(flags.addressAndPort());
     if (!address) return fail(address.error().message);
+    if (const Status loaded = tls.load(); !loaded) return fail(loaded.error().message);
 
     const IgnoreSigPipe ignoreSigPipe;
     const auto loop = IOLoop::create();
@@ -147,14 +178,15 @@ int main(int argc, char** argv) {
     const auto signaler = Signaler::create(loop->get(), {SIGINT, SIGTERM}, [&loop](int) { (*loop)->stop(); });
     if (!signaler) return fail(signaler.error().message);
 
-    HttpServer server;
+    HttpServer server(settings);
     addRoutes(server.router());
     server.setAccessLog(logAccess);
-    const auto bound = server.listen(*address);
+    const auto bound = server.listen(*address, tls.transport());
     if (!bound) return fail(bound.error().message);
+    const auto reloader = tls.watchFiles(loop->get());
     if (const Status started = server.start(flags.threads); !started) return fail(started.error().message);
 
-    std::printf("listening on http://%s\n", bound->toString().c_str());
+    std::printf("listening on %s://%s\n", tls.scheme(), bound->toString().c_str());
     std::fflush(stdout);
     (*loop)->start();  // until a signal
     server.drain(std::chrono::seconds(10));

@@ -10,6 +10,7 @@
 #include "examples/flags.h"
 #include "examples/push/routes.h"
 #include "examples/push/subscriber.h"
+#include "examples/tls_flags.h"
 #include "http/server.h"
 #include "tnet/ignore_sig_pipe.h"
 #include "tnet/signaler.h"
@@ -92,9 +93,11 @@ int main(int argc, char** argv) {
     ServerFlags flags;
     Settings settings;
     addFlags(flags, settings);
+    TlsFlags tls(flags);
     if (const auto exitCode = flags.parse(argc, argv)) return *exitCode;
     const auto address = Address::parse(flags.addressAndPort());
     if (!address) return fail(address.error());
+    if (const Status loaded = tls.load(); !loaded) return fail(loaded.error());
     if (!settings.tokenFile.empty()) {
         if (const Status read = settings.access.readToken(settings.tokenFile); !read)
             return fail(read.error());
@@ -117,7 +120,7 @@ int main(int argc, char** argv) {
     addPushRoutes(server.router(), hub, metrics, settings.access, settings.maxMessageBytes);
     WsServer ws(server.router(), {.topics = topics, .drainSpread = spread});
     ws.route("/ws", subscriberRoute(hub, metrics, settings.access, settings.subscriber));
-    const auto bound = server.listen(*address);
+    const auto bound = server.listen(*address, tls.transport());
     if (!bound) return fail(bound.error());
     bool isDraining = false;
     const auto signaler = Signaler::create(loop->get(), {SIGINT, SIGTERM}, [&](int) {
@@ -125,9 +128,10 @@ int main(int argc, char** argv) {
         drain(**loop, server, hub, spread);
     });
     if (!signaler) return fail(signaler.error());
+    const auto reloader = tls.watchFiles(loop->get());
     if (const Status started = server.start(flags.threads); !started) return fail(started.error());
 
-    std::printf("listening on http://%s\n", bound->toString().c_str());
+    std::printf("listening on %s://%s\n", tls.scheme(), bound->toString().c_str());
     std::fflush(stdout);
     (*loop)->start();  // until everybody has gone after a signal
 }

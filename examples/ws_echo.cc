@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "examples/flags.h"
+#include "examples/tls_flags.h"
 #include "http/server.h"
 #include "tnet/ignore_sig_pipe.h"
 #include "tnet/signaler.h"
@@ -45,9 +46,11 @@ int main(int argc, char** argv) {
                   if (mode == "dedicated") compression = WsCompression::Dedicated;
                   return mode == "off" || compression != WsCompression::Off;
               });
+    TlsFlags tls(flags);
     if (const auto exitCode = flags.parse(argc, argv)) return *exitCode;
     const auto address = Address::parse(flags.addressAndPort());
     if (!address) return fail(address.error());
+    if (const Status loaded = tls.load(); !loaded) return fail(loaded.error());
 
     const IgnoreSigPipe ignoreSigPipe;
     const auto loop = IOLoop::create();
@@ -59,11 +62,12 @@ int main(int argc, char** argv) {
     WsServer ws(server.router());
     ws.route("/", echoRoute(maxMessageBytes, compression));
     ws.route("/ws", echoRoute(maxMessageBytes, compression));
-    const auto bound = server.listen(*address);
+    const auto bound = server.listen(*address, tls.transport());
     if (!bound) return fail(bound.error());
+    const auto reloader = tls.watchFiles(loop->get());
     if (const Status started = server.start(flags.threads); !started) return fail(started.error());
 
-    std::printf("listening on http://%s\n", bound->toString().c_str());
+    std::printf("listening on %s://%s\n", tls.scheme(), bound->toString().c_str());
     std::fflush(stdout);
     (*loop)->start();  // until a signal
     server.drain(std::chrono::seconds(10));

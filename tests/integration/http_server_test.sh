@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Starts examples/http_server as a newcomer would and asks it everything it serves, with curl.
+# Starts examples/http_server as a newcomer would and asks it everything it serves, with curl:
+#
+#     http_server_test.sh <http_server> [tls]
 set -euo pipefail
 
 source tests/integration/server.sh
@@ -33,9 +35,7 @@ expect "100-continue" "$(md5sum <"$kDir/large")" \
 head -c 1100000 /dev/zero >"$kDir/tooLarge"
 expect "body too large" "413" "$(status --data-binary @"$kDir/tooLarge" "$url/echo")"
 expect_match "trailers come back" "X-Sum: 42" "$(
-    exec 3<>"/dev/tcp/127.0.0.1/${url##*:}"
-    printf 'POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 42\r\n\r\n' >&3
-    cat <&3
+    printf 'POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 42\r\n\r\n' | exchange
 )"
 
 expect "not found" "404" "$(status "$url/nothing")"
@@ -70,7 +70,7 @@ ask --limit-rate 400k "$url/stream?chunks=100000" >"$kDir/slow" &
 slow=$!
 for ((i = 0; i < 500; ++i)); do
     [[ ! -s $kDir/slow ]] || break
-    read -r -t 0.02 <> <(:) || true
+    pause
 done
 kill -TERM "$server"
 wait "$slow" || fail "the request under way was cut off"
@@ -80,7 +80,7 @@ expect_match "access log" "GET /text 200 13 bytes" "$(cat "$kDir/log")"
 
 socketDir=$(mktemp -d /tmp/tnet.XXXXXX)  # a socket's path must be short
 start "$kServer" --address "unix:$socketDir/s" --threads 2
-expect "Unix socket" "Hello, World!" "$(ask --unix-socket "$socketDir/s" http://localhost/text)"
+expect "Unix socket" "Hello, World!" "$(ask --unix-socket "$socketDir/s" "${url%%:*}://localhost/text")"
 kill -INT "$server"
 expect_exit "SIGINT exits 0"
 rm -r "$socketDir"

@@ -1,5 +1,5 @@
 // The page of examples/push_service in headless Chromium:
-//   node push_page.mjs SERVER CHROMIUM DIRECTORY PICTURES
+//   node push_page.mjs SERVER CHROMIUM DIRECTORY PICTURES [FLAGS OF THE SERVER...]
 // Between the page and the server stands a relay, so that the connection can be cut while both go on.
 import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
@@ -9,13 +9,13 @@ import path from 'node:path';
 import {createInterface} from 'node:readline';
 import {chromium} from 'playwright-core';
 
-const [program, browserPath, directory, pictures] = process.argv.slice(2);
+const [program, browserPath, directory, pictures, ...further] = process.argv.slice(2);
 const kDeadline = 30_000;
 
 class Server {
     async start(port = 0) {
         const flags = ['--address', '127.0.0.1', '--port', String(port), '--threads', '2', '--open-publish',
-                       '--drain-spread', '100'];
+                       '--drain-spread', '100', ...further];
         this.process = spawn(program, flags, {stdio: ['ignore', 'pipe', 'inherit']});
         const exited = once(this.process, 'exit').then(() => { throw new Error('the server ended at once'); });
         exited.catch(() => {});  // later it may
@@ -59,7 +59,7 @@ class Relay {
     async listen() {
         this.listener.listen(0, '127.0.0.1');
         await once(this.listener, 'listening');
-        this.url = `http://127.0.0.1:${this.listener.address().port}`;
+        this.url = `${new URL(server.url).protocol}//127.0.0.1:${this.listener.address().port}`;
     }
 
     cut() {

@@ -1,9 +1,10 @@
 // The WebSocket side of examples/push_service, as push_service_test.sh starts it:
-//   node --experimental-websocket push_service.mjs http://ADDRESS:PORT PID
+//   node --experimental-websocket push_service.mjs http[s]://ADDRESS:PORT PID
 // The server has --history 10 --history-topics 3 --subscriptions 4 --allow-origin https://friend.example. At the end
 // it is told to drain: PID gets SIGTERM.
 import assert from 'node:assert/strict';
 import http from 'node:http';
+import https from 'node:https';
 
 const [url, pid] = process.argv.slice(2);
 const kDeadline = 20_000;
@@ -174,7 +175,7 @@ function handshakeFrom(origin) {
     return new Promise((resolve, reject) => {
         const headers = {Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13',
                          'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==', Origin: origin};
-        const request = http.get(`${url}/ws`, {headers});
+        const request = (url.startsWith('https:') ? https : http).get(`${url}/ws`, {headers});
         request.on('response', (response) => { response.resume(); resolve(response.statusCode); });
         request.on('upgrade', (response, socket) => { socket.destroy(); resolve(101); });
         request.on('error', reject);

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Starts examples/push_service and asks it everything it serves: HTTP and event streams with curl, WebSocket with
-# push_service.mjs.
+# push_service.mjs:
+#
+#     push_service_test.sh <push_service> <push_service.mjs> [tls]
 set -euo pipefail
 
 source tests/integration/server.sh
@@ -8,22 +10,6 @@ source tests/integration/server.sh
 readonly kServer=$1
 readonly kClient=$2
 streams=()
-
-pause() { read -r -t 0.02 <> <(:) || true; }
-
-# wait_for <what> <command...>: until it succeeds, for twenty seconds.
-wait_for() {
-    local what=$1
-    shift
-    for ((i = 0; i < 1000; ++i)); do
-        if "$@"; then
-            echo "ok: $what"
-            return
-        fi
-        pause
-    done
-    fail "$what: not within twenty seconds"
-}
 
 start_push() { start "$kServer" --address 127.0.0.1 --port 0 --threads 2 "$@"; }
 
@@ -161,7 +147,7 @@ head -c 60000 /dev/zero | tr '\0' x >"$kDir/body"
 readonly kUpgrade='Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n'
 slow() {
     start_push --open-publish --slow-consumer "$2" --max-queue 131072 --drain-spread 0
-    exec 3<>"/dev/tcp/127.0.0.1/${url##*:}"
+    start_unread
     case $1 in
         sse) printf 'GET /events/t HTTP/1.1\r\nHost: a\r\n\r\n' >&3 ;;
         websocket) printf '%b' "GET /ws?topic=t HTTP/1.1\r\nHost: a\r\n$kUpgrade\r\n" >&3 ;;
@@ -178,7 +164,7 @@ for kind in sse websocket; do
     slow "$kind" close
     wait_for "$kind, close: it was closed" has_metric "push_slow_closed_total{kind=\"$kind\"}" 1
     wait_for "$kind, close: nothing waits any more" has_metric "push_queue_bytes{kind=\"$kind\"}" 0
-    exec 3>&-
+    end_unread
     stop "$kind, close: SIGTERM exits 0"
 
     for policy in drop-newest drop-oldest keep-latest; do
@@ -188,7 +174,7 @@ for kind in sse websocket; do
         waiting=$(metric "push_queue_bytes{kind=\"$kind\"}")
         expect_match "$kind, $policy: something waits" '^[1-9]' "$waiting"
         ((waiting <= 131072)) || fail "$kind, $policy: $waiting bytes wait"
-        exec 3>&-
+        end_unread
         stop "$kind, $policy: SIGTERM exits 0"
     done
 done

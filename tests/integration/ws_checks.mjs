@@ -5,7 +5,7 @@
 //
 // The context of a client:
 //     open(url)      a new WebSocket
-//     url            ws://HOST:PORT of the server
+//     url            ws[s]://HOST:PORT of the server
 //     countedUrl     the same through the counting proxy of ws_client.mjs
 //     counted()      a promise of {toServer, toClient}: bytes through the proxy since the last call
 //     limit          the server's --max-message

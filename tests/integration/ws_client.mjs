@@ -1,6 +1,6 @@
 // ws_client: what the clients that run in Node share: the command line, a proxy that counts, the report.
 //
-//     node ws_client_<which>.mjs ws://HOST:PORT MODE LIMIT PID       // of a running examples/ws_echo
+//     node ws_client_<which>.mjs ws[s]://HOST:PORT MODE LIMIT PID       // of a running examples/ws_echo
 import {connect, createServer} from 'node:net';
 
 const [url, mode, limit, pid] = process.argv.slice(2);
@@ -39,7 +39,7 @@ export async function countingProxy() {
     });
     await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve));
     return {
-        countedUrl: `ws://127.0.0.1:${proxy.address().port}`,
+        countedUrl: `${new URL(url).protocol}//127.0.0.1:${proxy.address().port}`,
         counted() {
             const result = {...counts};
             counts.toServer = counts.toClient = 0;

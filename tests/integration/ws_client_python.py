@@ -1,6 +1,6 @@
 """Python's websockets as a client of examples/ws_echo.
 
-    ws_client_python.py ws://HOST:PORT MODE LIMIT PID       # of a running ws_echo: its --deflate, --max-message
+    ws_client_python.py ws[s]://HOST:PORT MODE LIMIT PID       # of a running ws_echo: its --deflate, --max-message
 """
 import asyncio
 import os

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Starts examples/ws_echo as a newcomer would and looks at its handshake, with curl.
+# Starts examples/ws_echo as a newcomer would and looks at its handshake, with curl:
+#
+#     ws_echo_test.sh <ws_echo> [tls]
 set -euo pipefail
 source tests/integration/server.sh
 
