@@ -1,6 +1,7 @@
 #include "tnet/ssl/ssl_server_state.h"
 
 #include <gtest/gtest.h>
+#include <openssl/err.h>
 #include <openssl/x509v3.h>
 
 #include <array>
@@ -214,16 +215,25 @@ TEST_F(SslServerStateTest, ExchangesKeysOverModernGroupsOnly) {
     }
 }
 
+// Neither side does it for the other.
 TEST_F(SslServerStateTest, DoesNotRenegotiate) {
-    SslPair pair(clientSsl(TlsVersion::Tls12), makeSslServer(settings())->newSsl());
-    ASSERT_TRUE(pair.handshake());
-    SSL_clear_options(pair.client(), SSL_OP_NO_RENEGOTIATION);
-    ASSERT_EQ(SSL_renegotiate(pair.client()), 1);
-    SSL_do_handshake(pair.client());
-    char byte = 0;
-    EXPECT_LE(SSL_read(pair.server(), &byte, 1), 0);
-    EXPECT_LE(SSL_do_handshake(pair.client()), 0);
-    EXPECT_EQ(takeOpensslError().message(), "no renegotiation");
+    for (const bool isClientAsking : {true, false}) {
+        SslPair pair(clientSsl(TlsVersion::Tls12), makeSslServer(settings())->newSsl());
+        ASSERT_TRUE(pair.handshake());
+        SSL* const asking = isClientAsking ? pair.client() : pair.server();
+        SSL* const asked = isClientAsking ? pair.server() : pair.client();
+        SSL_clear_options(asking, SSL_OP_NO_RENEGOTIATION);
+        ASSERT_EQ(SSL_renegotiate(asking), 1);
+        SSL_do_handshake(asking);
+        char byte = 0;
+        EXPECT_LE(SSL_read(asked, &byte, 1), 0);
+        ERR_clear_error();
+        // The client is told by an alert; the server waits for a ClientHello that does not come.
+        SSL_do_handshake(asking);
+        EXPECT_LE(SSL_read(asking, &byte, 1), 0);
+        EXPECT_EQ(SSL_in_init(asked), 0);
+        EXPECT_EQ(takeOpensslError().message(), "no renegotiation");
+    }
 }
 
 // --- Names ---
