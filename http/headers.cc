@@ -183,9 +183,9 @@ void HttpHeaders::append(std::string_view name, std::string_view value) {
     addPosition({start, nameSize, start + nameSize + static_cast<uint32_t>(kSeparator.size()), valueSize});
 }
 
-HttpHeaders::Position& HttpHeaders::addPosition(const Position& position) {
+void HttpHeaders::addPosition(const Position& position) {
     m_storage->nameSizes |= uint32_t{1} << (position.nameSize % 32);
-    return m_storage->fields.emplace_back(position);
+    m_storage->fields.push_back(position);
 }
 
 // Leaves nothing in the text but the fields.
@@ -257,9 +257,8 @@ void HttpHeaders::beginRaw() {
     s.isRaw = true;
 }
 
-HttpHeaders::Field HttpHeaders::addRaw(uint32_t nameStart, uint32_t nameSize, uint32_t valueStart,
-                                       uint32_t valueSize) {
-    return at(addPosition({nameStart, nameSize, valueStart, valueSize}));
+void HttpHeaders::addRaw(uint32_t nameStart, uint32_t nameSize, uint32_t valueStart, uint32_t valueSize) {
+    addPosition({nameStart, nameSize, valueStart, valueSize});
 }
 
 }  // namespace tnet
