@@ -81,8 +81,9 @@ private:
     struct Storage {
         ByteBuffer text;
         std::vector<Position> fields;
-        uint32_t nameSizes = 0;  // a bit per length of a name, modulo 32: tells most absent ones at once
-        bool isRaw = false;      // text has more than the fields: what came from the wire
+        uint32_t nameSizes = 0;   // a bit per length of a name, modulo 32: tells most absent ones at once
+        bool isRaw = false;       // text has more than the fields: what came from the wire
+        Storage* next = nullptr;  // of the pool's
     };
     struct Recycle {
         void operator()(Storage* storage) const noexcept;
