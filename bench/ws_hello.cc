@@ -1,7 +1,7 @@
 // ws_hello: the WebSocket server that bench/run measures: an echo through WsServer, one loop. On SIGTERM it
 // prints what it allocated while it served.
-#include <atomic>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 
 #include "bench/counted_new.h"
@@ -12,7 +12,7 @@
 
 namespace {
 
-std::atomic<uint64_t> g_messages{0};
+uint64_t g_messages = 0;
 
 }  // namespace
 
@@ -32,20 +32,20 @@ int main(int argc, char** argv) {
                       .keepRequest = false,
                       .onMessage =
                           [](const WsConnectionPtr_t& c, std::string_view message, WsOpcode opcode) {
-                              g_messages.fetch_add(1, std::memory_order_relaxed);
+                              ++g_messages;
                               c->send(message, opcode);
                           },
                   });
     const auto bound = server.listen(*Address::parse(flags.addressAndPort()));
     if (!bound) return std::fprintf(stderr, "ws_hello: %s\n", bound.error().message.c_str()), 1;
-    if (const Status started = server.start(1); !started) return 1;
+    if (const Status started = server.attach(loop->get()); !started) return 1;
     std::printf("listening on http://%s\n", bound->toString().c_str());
     std::fflush(stdout);
     const uint64_t before = countedAllocations();
     (*loop)->start();
     std::printf("allocations=%llu messages=%llu\n",
                 static_cast<unsigned long long>(countedAllocations() - before),
-                static_cast<unsigned long long>(g_messages.load()));
+                static_cast<unsigned long long>(g_messages));
     std::fflush(stdout);
     server.stop();
 }

@@ -32,7 +32,7 @@ int main(int argc, char** argv) {
                            });
     const auto bound = server.listen(*Address::parse(flags.addressAndPort()));
     if (!bound) return std::fprintf(stderr, "ws_push: %s\n", bound.error().message.c_str()), 1;
-    if (const Status started = server.start(1); !started) return 1;
+    if (const Status started = server.attach(loop->get()); !started) return 1;
     std::printf("listening on http://%s\n", bound->toString().c_str());
     std::fflush(stdout);
     (*loop)->start();

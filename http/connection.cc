@@ -44,11 +44,12 @@ void appendFields(std::string& out, const HttpHeaders& fields) {
 }  // namespace
 
 void HttpConnection::attach(HttpService& service, const ConnectionPtr_t& connection) {
-    const auto self = std::make_shared<HttpConnection>(service, *connection);
+    auto self = std::make_shared<HttpConnection>(service, *connection);
     connection->setWriteCompleteWanted(false);
-    connection->setEventCallback([self](const ConnectionPtr_t&, ConnEvent event, const void* context) {
-        self->onEvent(event, context);
-    });
+    connection->setEventCallback(
+        [self = std::move(self)](const ConnectionPtr_t&, ConnEvent event, const void* context) {
+            self->onEvent(event, context);
+        });
 }
 
 HttpConnection::HttpConnection(HttpService& service, Connection& connection)

@@ -8,20 +8,11 @@
 #include <stdexcept>
 #include <utility>
 
+#include "http/scan.h"
 #include "http/types.h"
 
 namespace tnet {
 namespace {
-
-constexpr std::array<bool, 256> makeTokenTable() {
-    std::array<bool, 256> table{};
-    for (const char c : std::string_view("!#$%&'*+-.^_`|~0123456789"
-                                         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")) {
-        table[static_cast<unsigned char>(c)] = true;
-    }
-    return table;
-}
-constexpr std::array<bool, 256> kIsTokenByte = makeTokenTable();
 
 constexpr std::array<bool, 256> makeValueTable() {
     std::array<bool, 256> table{};
@@ -35,35 +26,10 @@ constexpr std::string_view kSeparator = ": ";
 constexpr std::string_view kLineEnd = "\r\n";
 constexpr size_t kMaxKeptBytes = 16 << 10;  // storage that grew beyond this is not kept
 
-// Names and values are nearly all plain, so they are looked at eight bytes at a time first. Each takes
-// a word and says whether all its bytes are of the kind; a byte beyond ASCII never is.
-constexpr uint64_t kEachByte = 0x0101010101010101U;
-constexpr uint64_t kHighBits = kEachByte * 0x80;
-
-bool areLettersOrDashes(uint64_t word) {
-    const uint64_t lower = word | (kEachByte * 0x20);
-    const uint64_t atLeastA = lower + kEachByte * (0x80 - 'a');
-    const uint64_t beyondZ = lower + kEachByte * (0x80 - 'z' - 1);
-    const uint64_t noDash = (word ^ (kEachByte * '-')) + kEachByte * 0x7F;
-    return ((((atLeastA & ~beyondZ) | ~noDash) & ~word) & kHighBits) == kHighBits;
-}
-
-bool havePrintableOnly(uint64_t word) {
-    const uint64_t atLeastSpace = word + kEachByte * (0x80 - 0x20);
-    const uint64_t beyondTilde = word + kEachByte * (0x80 - 0x7F);
-    return ((atLeastSpace & ~beyondTilde & ~word) & kHighBits) == kHighBits;
-}
-
-// Of at least eight bytes; the last word may overlap the one before it.
-template <class Test>
-bool everyEightBytes(std::string_view text, Test test) {
-    uint64_t word;
-    for (size_t at = 0; at + 8 < text.size(); at += 8) {
-        std::memcpy(&word, text.data() + at, sizeof(word));
-        if (!test(word)) return false;
-    }
-    std::memcpy(&word, text.data() + text.size() - 8, sizeof(word));
-    return test(word);
+// Of the eight bytes at `at`; without a branch for each.
+bool areTokenBytes(const char* at) {
+    return isTokenByte(at[0]) & isTokenByte(at[1]) & isTokenByte(at[2]) & isTokenByte(at[3]) &
+           isTokenByte(at[4]) & isTokenByte(at[5]) & isTokenByte(at[6]) & isTokenByte(at[7]);
 }
 
 char* write(char* out, std::string_view text) {
@@ -82,45 +48,54 @@ char* writeField(char* out, HttpHeaders::Field field) {
 }  // namespace
 
 bool isToken(std::string_view text) {
-    if (text.size() >= 8 && everyEightBytes(text, areLettersOrDashes)) return true;
+    const char* at = text.data();
+    const char* const end = at + text.size();
     bool good = !text.empty();
-    for (const char c : text) good &= kIsTokenByte[static_cast<unsigned char>(c)];
+    for (; end - at >= 8; at += 8) good &= areTokenBytes(at);
+    for (; at != end; ++at) good &= isTokenByte(*at);
     return good;
 }
 
 bool isFieldValue(std::string_view text) {
-    if (text.size() >= 8 && everyEightBytes(text, havePrintableOnly)) return true;
+    const char* const end = text.data() + text.size();
+    const char* at = skipPrintable<0x20>(text.data(), end);  // nearly always all of it
     bool good = true;
-    for (const char c : text) good &= kIsValueByte[static_cast<unsigned char>(c)];
+    for (; at != end; ++at) good &= kIsValueByte[static_cast<unsigned char>(*at)];
     return good;
 }
 
 // The storage of discarded headers, per thread, so that the steady state allocates nothing.
 class HttpHeaders::Pool {
 public:
-    ~Pool() { s_isGone = true; }
+    ~Pool() {
+        s_isGone = true;
+        while (m_free != nullptr) delete std::exchange(m_free, m_free->next);
+    }
 
     static Storage* take() {
-        if (s_isGone || s_pool.m_free.empty()) return new Storage;
-        Storage* const storage = s_pool.m_free.back().release();
-        s_pool.m_free.pop_back();
-        return storage;
+        if (s_isGone || s_pool.m_free == nullptr) return new Storage;
+        --s_pool.m_size;
+        return std::exchange(s_pool.m_free, s_pool.m_free->next);
     }
 
     static void give(Storage* storage) {
-        std::unique_ptr<Storage> owned(storage);
-        if (s_isGone || s_pool.m_free.size() >= kMaxFree) return;
-        owned->text.clear(kMaxKeptBytes);
-        owned->fields.clear();
-        owned->nameSizes = 0;
-        owned->isRaw = false;
-        s_pool.m_free.push_back(std::move(owned));
+        if (s_isGone || s_pool.m_size >= kMaxFree) {
+            delete storage;
+            return;
+        }
+        storage->text.clear(kMaxKeptBytes);
+        storage->fields.clear();
+        storage->nameSizes = 0;
+        storage->isRaw = false;
+        storage->next = std::exchange(s_pool.m_free, storage);
+        ++s_pool.m_size;
     }
 
 private:
     static constexpr size_t kMaxFree = 64;
 
-    std::vector<std::unique_ptr<Storage>> m_free;
+    Storage* m_free = nullptr;  // a list of those that are free
+    size_t m_size = 0;
 
     static thread_local Pool s_pool;
     static thread_local bool s_isGone;  // headers may outlive the pool while a thread ends
@@ -155,7 +130,7 @@ void HttpHeaders::add(std::string_view name, std::string_view value) {
 }
 
 void HttpHeaders::addChecked(std::string_view name, std::string_view value) {
-    if (isOwn(name) || isOwn(value)) return append(std::string(name), std::string(value));
+    if (m_storage && (isOwn(name) || isOwn(value))) return append(std::string(name), std::string(value));
     append(name, value);
 }
 
@@ -166,7 +141,6 @@ void HttpHeaders::check(std::string_view name, std::string_view value) {
 }
 
 bool HttpHeaders::isOwn(std::string_view text) const {
-    if (!m_storage) return false;
     const std::string_view all = m_storage->text.view();
     return !std::less<>()(text.data(), all.data()) && std::less<>()(text.data(), all.data() + all.size());
 }
@@ -183,9 +157,9 @@ void HttpHeaders::append(std::string_view name, std::string_view value) {
     addPosition({start, nameSize, start + nameSize + static_cast<uint32_t>(kSeparator.size()), valueSize});
 }
 
-HttpHeaders::Position& HttpHeaders::addPosition(const Position& position) {
+void HttpHeaders::addPosition(const Position& position) {
     m_storage->nameSizes |= uint32_t{1} << (position.nameSize % 32);
-    return m_storage->fields.emplace_back(position);
+    m_storage->fields.push_back(position);
 }
 
 // Leaves nothing in the text but the fields.
@@ -257,9 +231,8 @@ void HttpHeaders::beginRaw() {
     s.isRaw = true;
 }
 
-HttpHeaders::Field HttpHeaders::addRaw(uint32_t nameStart, uint32_t nameSize, uint32_t valueStart,
-                                       uint32_t valueSize) {
-    return at(addPosition({nameStart, nameSize, valueStart, valueSize}));
+void HttpHeaders::addRaw(uint32_t nameStart, uint32_t nameSize, uint32_t valueStart, uint32_t valueSize) {
+    addPosition({nameStart, nameSize, valueStart, valueSize});
 }
 
 }  // namespace tnet

@@ -69,7 +69,7 @@ public:
     void beginRaw();
     void appendRaw(std::string_view bytes) { m_storage->text.append(bytes); }
     std::string_view raw() const { return m_storage->text.view(); }
-    Field addRaw(uint32_t nameStart, uint32_t nameSize, uint32_t valueStart, uint32_t valueSize);
+    void addRaw(uint32_t nameStart, uint32_t nameSize, uint32_t valueStart, uint32_t valueSize);
 
 private:
     struct Position {
@@ -81,8 +81,9 @@ private:
     struct Storage {
         ByteBuffer text;
         std::vector<Position> fields;
-        uint32_t nameSizes = 0;  // a bit per length of a name, modulo 32: tells most absent ones at once
-        bool isRaw = false;      // text has more than the fields: what came from the wire
+        uint32_t nameSizes = 0;   // a bit per length of a name, modulo 32: tells most absent ones at once
+        bool isRaw = false;       // text has more than the fields: what came from the wire
+        Storage* next = nullptr;  // of the pool's
     };
     struct Recycle {
         void operator()(Storage* storage) const noexcept;
@@ -94,7 +95,7 @@ private:
     bool isOwn(std::string_view text) const;  // a view of what is about to move
     void addChecked(std::string_view name, std::string_view value);
     void append(std::string_view name, std::string_view value);
-    Position& addPosition(const Position& position);
+    void addPosition(const Position& position);
     void rewrite();
     Field at(const Position& position) const;
 

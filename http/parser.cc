@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "http/plain_head.h"
 #include "http/uri.h"
 
 namespace tnet {
@@ -134,17 +135,13 @@ HttpParser::HttpParser(const HttpLimits& limits)
 HttpParser::~HttpParser() = default;
 
 void HttpParser::begin(HttpRequest* request) {
-    m_machine->state = m_machine->pristine;
-    m_headGuard.reset();
     m_request = request;
     m_request->m_headers.beginRaw();
-    m_fed = 0;
-    m_target = m_name = m_value = Span{};
     m_host = {};
     m_announcedBytes = 0;
     m_fieldError = nullptr;
     m_fieldErrorStatus = 400;
-    m_inBody = m_headersDone = m_messageDone = m_sawHost = m_sawTransferEncoding = false;
+    m_begun = m_inBody = m_headersDone = m_messageDone = m_sawHost = m_sawTransferEncoding = false;
     m_connectionClose = m_connectionKeepAlive = m_connectionUpgrade = m_upgrade = false;
 }
 
@@ -152,7 +149,39 @@ HttpParser::Event HttpParser::parse(std::string_view& input) {
     return m_inBody ? parseBody(input) : parseHead(input);
 }
 
+void HttpParser::primeMachine() {
+    m_machine->state = m_machine->pristine;
+    m_headGuard.reset();
+    m_fed = 0;
+    m_target = m_name = m_value = Span{};
+}
+
+// Nothing if the head is not plain, or not all there.
+std::optional<HttpParser::Event> HttpParser::parsePlainHead(std::string_view& input) {
+    HttpRequest& request = *m_request;
+    const PlainHead head = readPlainHead(input, *m_limits, request.m_headers);
+    if (head.bytes == 0) {
+        request.m_headers.beginRaw();
+        return std::nullopt;
+    }
+    request.m_headers.appendRaw(input.substr(0, head.bytes));
+    input.remove_prefix(head.bytes);
+    request.m_method = head.method;
+    request.m_minorVersion = head.minorVersion;
+    m_target = {head.targetStart, head.targetSize};
+    m_messageDone = true;
+    for (size_t i = 0; i < request.m_headers.size(); ++i) {
+        if (const char* const reason = noteField(request.m_headers[i]))
+            return refuse(m_fieldErrorStatus, reason);
+    }
+    return finishHead();
+}
+
 HttpParser::Event HttpParser::parseHead(std::string_view& input) {
+    if (!std::exchange(m_begun, true)) {
+        if (const auto event = parsePlainHead(input)) return *event;
+        primeMachine();
+    }
     const HeadGuard::Verdict verdict = m_headGuard.check(input);
     HttpHeaders& headers = m_request->m_headers;
     headers.appendRaw(input.substr(0, verdict.headBytes));
@@ -184,6 +213,16 @@ HttpParser::Event HttpParser::headComplete() {
     if (state.method >= kHttpMethodCount) return refuse(501, "method of another protocol");
     request.m_method = static_cast<HttpMethod>(state.method);
     request.m_minorVersion = std::min<uint8_t>(state.http_minor, 1);
+    // RFC 9112 §3: single spaces.
+    constexpr size_t kSpacesAndVersion = 10;
+    const size_t expected = methodName(request.m_method).size() + m_target.size + kSpacesAndVersion;
+    if (m_headGuard.requestLineBytes() != expected)
+        return refuse(400, "request line is not method, target, version");
+    return finishHead();
+}
+
+HttpParser::Event HttpParser::finishHead() {
+    HttpRequest& request = *m_request;
     request.m_keepAlive = !m_connectionClose && (request.isHttp11() || m_connectionKeepAlive);
     request.m_upgradeOffered = request.isHttp11() && m_upgrade && m_connectionUpgrade;
     if (const char* const reason = checkFraming()) return refuse(400, reason);
@@ -196,12 +235,9 @@ HttpParser::Event HttpParser::headComplete() {
     return Event::Headers;
 }
 
-// RFC 9112 §3 (single spaces), §3.2 (Host), §6.1 (Transfer-Encoding in 1.0), §6.3 (both framings).
+// RFC 9112 §3.2 (Host), §6.1 (Transfer-Encoding in 1.0), §6.3 (both framings).
 const char* HttpParser::checkFraming() {
     HttpRequest& request = *m_request;
-    constexpr size_t kSpacesAndVersion = 10;
-    const size_t expected = methodName(request.m_method).size() + m_target.size + kSpacesAndVersion;
-    if (m_headGuard.requestLineBytes() != expected) return "request line is not method, target, version";
     if (request.isHttp11() && !m_sawHost) return "no Host";
     if (m_sawTransferEncoding && !request.isHttp11()) return "Transfer-Encoding in HTTP/1.0";
     if (m_sawTransferEncoding && request.m_contentLength) return "Content-Length with Transfer-Encoding";
@@ -229,10 +265,10 @@ const char* HttpParser::endField() {
     // llhttp leaves the white space behind a value to us (RFC 9112 §5.1).
     while (m_value.size > 0 && isBlank(head[m_value.start + m_value.size - 1])) --m_value.size;
     if (m_value.size == 0) m_value.start = m_name.start;
-    const HttpHeaders::Field field =
-        m_request->m_headers.addRaw(m_name.start, m_name.size, m_value.start, m_value.size);
+    HttpHeaders& headers = m_request->m_headers;
+    headers.addRaw(m_name.start, m_name.size, m_value.start, m_value.size);
     m_name = m_value = Span{};
-    return noteField(field);
+    return noteField(headers[headers.size() - 1]);
 }
 
 // RFC 9110 §6.5.1: nothing that frames or routes a message may come behind its body.

@@ -1,6 +1,7 @@
 // HttpParser: turns the bytes of HTTP/1 requests into an HttpRequest, one request at a time.
 //
 //     bytes -> HeadGuard -> llhttp -> (ChunkGuard) -> HttpRequest, body pieces
+//       └─ a plain head -> readPlainHead -> HttpRequest
 //
 // A pull parser: parse() consumes from its input until something happens and says what. It stops
 // behind each complete request, so whoever drives it decides when the next one is looked at.
@@ -14,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -70,9 +72,12 @@ private:
     };
 
     Event parseHead(std::string_view& input);
+    std::optional<Event> parsePlainHead(std::string_view& input);
+    void primeMachine();
     Event parseBody(std::string_view& input);
     int execute(std::string_view bytes);
     Event headComplete();
+    Event finishHead();
     const char* checkFraming();
     const char* checkTarget();
     const char* endField();
@@ -106,6 +111,7 @@ private:
     const char* m_fieldError = nullptr;  // what noteField refused, and
     int m_fieldErrorStatus = 400;        // how
 
+    bool m_begun = false;  // something of this request has been looked at
     bool m_inBody = false;
     bool m_headersDone = false;  // } llhttp called back
     bool m_messageDone = false;  // } in this parse()

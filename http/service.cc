@@ -7,7 +7,7 @@
 namespace tnet {
 namespace {
 
-constexpr size_t kSpareWork = 64;
+constexpr size_t kSpareWorks = 64;
 constexpr size_t kKeptPendingCapacity = 64 << 10;
 
 }  // namespace
@@ -23,7 +23,7 @@ void HttpWork::reset() {
     status = 0;
     sentBytes = 0;
     framing = ResponseFraming::Body::None;
-    takeOver = nullptr;
+    if (takeOver) takeOver = nullptr;
     // What a handle may still refer to is not used again.
     if (exchange && exchange->isShared()) exchange.reset();
     if (exchange) exchange->request.clear();
@@ -52,21 +52,15 @@ void HttpService::onDrain(ConnChecker&) {
     });
 }
 
-std::unique_ptr<HttpWork> HttpService::takeSpareWork() {
-    if (m_spareWork.empty()) return std::make_unique<HttpWork>(m_limits);
-    auto work = std::move(m_spareWork.back());
-    m_spareWork.pop_back();
-    return work;
-}
-
 void HttpService::giveBack(std::unique_ptr<HttpWork> work) {
     if (work->input != HttpWork::Input::None) work->reset();
     if (!work->pending.empty()) work->pending.clear();
     if (work->pending.capacity() > kKeptPendingCapacity) work->pending = std::string();
-    if (work->timer.isValid()) m_loop->cancel(work->timer);
-    work->timer = {};
-    m_nextWork.swap(work);
-    if (work && m_spareWork.size() < kSpareWork) m_spareWork.push_back(std::move(work));
+    if (work->timer.isValid()) m_loop->cancel(std::exchange(work->timer, {}));
+    if (m_spareWorks >= kSpareWorks) return;
+    work->nextSpare = std::move(m_spareWork);
+    m_spareWork = std::move(work);
+    ++m_spareWorks;
 }
 
 void HttpService::addIdle(HttpConnection& connection) {

@@ -8,7 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
+#include <utility>
 
 #include "http/exchange.h"
 #include "http/idle_list.h"
@@ -65,6 +65,8 @@ struct HttpWork {
     std::string pending{};      // input that is not looked at yet
     TimerId timer{};
     TimePoint timerDeadline{};
+
+    std::unique_ptr<HttpWork> nextSpare{};  // of the service's list
 };
 
 class HttpService final : public TcpService {
@@ -83,8 +85,9 @@ public:
     bool isDraining() const { return m_draining; }
 
     std::unique_ptr<HttpWork> takeWork() {
-        if (m_nextWork) return std::move(m_nextWork);
-        return takeSpareWork();
+        if (!m_spareWork) return std::make_unique<HttpWork>(m_limits);
+        --m_spareWorks;
+        return std::exchange(m_spareWork, std::move(m_spareWork->nextSpare));
     }
     void giveBack(std::unique_ptr<HttpWork> work);
 
@@ -96,7 +99,6 @@ public:
     std::string_view dateLine() { return m_date.line(m_loop->now()); }
 
 private:
-    std::unique_ptr<HttpWork> takeSpareWork();
     void logAccess(const HttpWork& work) const;
     void closeIdle();
     void watchIdle();
@@ -106,8 +108,8 @@ private:
     const HttpLimits& m_limits;
     const HttpAccessCallback_t& m_accessLog;
     HttpDate m_date;
-    std::unique_ptr<HttpWork> m_nextWork;                // } to borrow: the one that came back last is warm,
-    std::vector<std::unique_ptr<HttpWork>> m_spareWork;  // } and the others
+    std::unique_ptr<HttpWork> m_spareWork;  // to borrow: a list, in front the one that came back last
+    size_t m_spareWorks = 0;                // its length
     IdleList m_idle;
     TimerId m_idleTimer{};
     TimerId m_drainTimer{};

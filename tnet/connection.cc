@@ -17,10 +17,7 @@ struct Connection::Dispatch {
         assert(!self->m_dispatching && "a connection's events do not nest");
         self->m_dispatching = true;
     }
-    ~Dispatch() {
-        self->m_dispatching = false;
-        self->settle(self);
-    }
+    ~Dispatch() { self->settle(self); }
     Dispatch(const Dispatch&) = delete;
     Dispatch& operator=(const Dispatch&) = delete;
 
@@ -277,7 +274,9 @@ void Connection::releaseQueue() {
 }
 
 SendResult Connection::afterQueueing() {
-    if (!m_dispatching || queuedBytes() > m_maxQueuedBytes) proceedWriting();
+    if (m_dispatching && m_queue->bytes() <= m_maxQueuedBytes)
+        return {SendStatus::Accepted, m_queue->bytes()};
+    proceedWriting();
     if (queuedBytes() > m_maxQueuedBytes) {
         fail(std::make_error_code(std::errc::no_buffer_space));
         return {SendStatus::Overflow, 0};
@@ -494,14 +493,21 @@ void Connection::advance() {
     if (m_pending != 0) deferSettling();
 }
 
+// What comes up on the way is told here, too, and need not be deferred.
 void Connection::settle(const ConnectionPtr_t& self) {
-    proceedWriting();
-    if (isQuiet()) return;
-    proceedEnding();
-    updateInterest();
-    if (m_pending == 0) return;
     m_dispatching = true;
-    tellPending(self);
+    proceedWriting();
+    if (!isQuiet()) {
+        proceedEnding();
+        updateInterest();
+        if (m_pending != 0) return tellPending(self);
+    }
+    m_dispatching = false;
+}
+
+// Within settle().
+void Connection::tellPending(const ConnectionPtr_t& self) {
+    emitPending(self);
     m_dispatching = false;
     const bool isUntouched =
         m_pending == 0 && !m_queue && !m_writeEndWanted && m_state == ConnState::Connected;
@@ -511,7 +517,7 @@ void Connection::settle(const ConnectionPtr_t& self) {
     advance();
 }
 
-void Connection::tellPending(const ConnectionPtr_t& self) {
+void Connection::emitPending(const ConnectionPtr_t& self) {
     const uint8_t pending = std::exchange(m_pending, uint8_t{0});
     // A send that came after may not have fitted: then the event is due again when the queue is empty.
     if ((pending & kWriteCompletePending) != 0 && !m_queue) emit(self, Conn_WriteCompleteEvent);

@@ -197,6 +197,7 @@ private:
     void deferSettling();
     void writeCompleted();
     void tellPending(const ConnectionPtr_t& self);
+    void emitPending(const ConnectionPtr_t& self);
     void emitToReplacement(const StackBuffer& buffer);
     void emit(const ConnectionPtr_t& self, ConnEvent event, const void* context = nullptr) noexcept;
 

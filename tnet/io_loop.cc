@@ -140,9 +140,8 @@ bool IOLoop::hasLooseEnds() const { return !m_deferred.empty() || !m_retiredHand
 
 // Destructors may call back into the loop and retire more, which the next round releases.
 void IOLoop::releaseRetired() {
-    if (!m_retiredHandlers.empty()) {
-        const auto handlers = std::exchange(m_retiredHandlers, {});
-    }
+    m_releasedHandlers.swap(m_retiredHandlers);
+    m_releasedHandlers.clear();
 }
 
 std::error_code IOLoop::addHandler(int fd, uint32_t events, IOHandlerPtr_t handler) {

@@ -143,6 +143,7 @@ private:
     std::vector<IOHandlerPtr_t> m_deferred;
     std::vector<IOHandlerPtr_t> m_runningDeferred;
     std::vector<IOHandlerPtr_t> m_retiredHandlers;
+    std::vector<IOHandlerPtr_t> m_releasedHandlers;
     std::vector<Replacement> m_replacements;  // rarely more than one
 
     std::unique_ptr<char[]> m_readBuffer;

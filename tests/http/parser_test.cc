@@ -16,6 +16,8 @@
 namespace tnet {
 namespace {
 
+using namespace std::string_view_literals;
+
 using Event = HttpParser::Event;
 
 constexpr size_t kWhole = SIZE_MAX;
@@ -226,6 +228,35 @@ TEST(HttpParserTest, PipelinedRequestsAreTheSameAtEveryCut) {
     std::minstd_rand random(11);
     for (int i = 0; i < 300; ++i) {
         ASSERT_EQ(parseCut(all.bytes, [&random] { return 1 + random() % 40; }), all.events) << i;
+    }
+}
+
+// A head that is there as a whole may be read without llhttp (readPlainHead); one that comes byte by byte
+// never is.
+TEST(HttpParserTest, AlmostPlainHeadsAreTheSameWholeAndByteByByte) {
+    constexpr std::string_view kPlain =
+        "GET /a?b=c HTTP/1.1\r\nHost: a.example\r\nUser-Agent: some (text; in) parens\r\nAccept: */*\r\n"
+        "Connection: keep-alive\r\n\r\n";
+    constexpr std::string_view kTelling = "\r\n \t:;,/?#%.*@0159aA\0\x1F\x7F\x80\xFF-"sv;
+    std::minstd_rand random(5);
+    const auto below = [&random](size_t limit) { return random() % limit; };
+    // Of several faults, which one is seen first depends on how much is there.
+    const auto firstOf = [](const Events& events) {
+        return events.front().starts_with("error") ? "error" : events.front();
+    };
+    for (int i = 0; i < 20000; ++i) {
+        std::string bytes(kPlain);
+        for (size_t n = below(3) + 1; n > 0; --n) {
+            const size_t at = below(bytes.size());
+            switch (below(4)) {
+                case 0: bytes[at] = kTelling[below(kTelling.size())]; break;
+                case 1: bytes.insert(at, 1, kTelling[below(kTelling.size())]); break;
+                case 2: bytes.erase(at, below(4) + 1); break;
+                default: bytes.insert(below(bytes.size()), bytes.substr(at, below(20))); break;
+            }
+        }
+        ASSERT_EQ(firstOf(parseCut(bytes, kWhole)), firstOf(parseCut(bytes, 1)))
+            << ::testing::PrintToString(bytes);
     }
 }
 
