@@ -164,8 +164,9 @@ TEST_F(HttpMutationTest, NoiseIsRefused) {
 }
 
 TEST_F(HttpMutationTest, EveryPrefixOfARequestIsWaitedFor) {
+    const size_t step = ScriptedPeer::isSecure() ? 7 : 1;
     for (const std::string& original : seeds()) {
-        for (size_t size = 0; size < original.size() && size < 400; ++size) {
+        for (size_t size = 0; size < original.size() && size < 400; size += step) {
             run(std::string_view(original).substr(0, size), ScriptedPeer::kWhole, false);
             if (HasFatalFailure()) return;
         }
