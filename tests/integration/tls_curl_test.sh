@@ -64,7 +64,7 @@ done
 
 answer=$(ask -i "http://$authority/text" || true)
 expect_match "HTTP without TLS is answered" '^HTTP/1.1 400 ' "$answer"
-expect_match "and told why" 'https' "$answer"
+expect_match "and told why" 'TLS' "$answer"
 answer=$(ask -i --data-binary @"$kDir/large" -H 'Expect:' "http://$authority/echo" 2>/dev/null || true)
 expect_match "HTTP without TLS and with much behind it" '^HTTP/1.1 400 ' "$answer"
 for size in 1 5 6 100 100000; do
