@@ -33,7 +33,8 @@ struct SslServerSettings {
     TlsVersion minVersion = TlsVersion::Tls12;
     std::string ciphers{};       // of TLS 1.2, OpenSSL's syntax; empty: ECDHE with AES-GCM or ChaCha20
     std::string ciphersuites{};  // of TLS 1.3; empty: all three
-    std::vector<std::string> protocols = {"http/1.1"};  // ALPN, by preference; empty: not negotiated
+    // ALPN, by preference; empty: not negotiated. A client that offers none of them is refused (RFC 7301 §3.2).
+    std::vector<std::string> protocols = {"http/1.1", "http/1.0"};
 
     ClientCertificate clientCertificate = ClientCertificate::None;
     std::string clientCaFile{};  // PEM: who may sign clients' certificates. Needed by Ask and Require.
