@@ -46,10 +46,16 @@ void Connection::setEventCallback(ConnEventCallback_t callback) {
     m_callback.swap(callback);
 }
 
-void Connection::start() {
+void Connection::start(FirstRead firstRead) {
     if (m_state != ConnState::Connecting) return;  // closed or failed before it began
     assert(!m_registered && "start() is called once");
     const Dispatch dispatch(*this);
+    if (m_origin == Origin::Accepted && firstRead == FirstRead::AtOnce) {
+        m_registrationDue = true;
+        proceedHandshake(dispatch.self);
+        if (m_state == ConnState::Connected && mayRead()) readSome(dispatch.self);
+        return;
+    }
     m_interest = m_origin == Origin::Connecting ? TNET_WRITE : TNET_READ;
     if (const auto error = m_loop->addHandler(m_socket.get(), m_interest, dispatch.self)) return fail(error);
     m_registered = true;
@@ -471,11 +477,20 @@ uint32_t Connection::wantedEvents() const {
 }
 
 void Connection::updateInterest() {
+    if (m_registrationDue) return registerNow();
     if (!m_registered) return;
     const uint32_t wanted = wantedEvents();
     if (wanted == m_interest) return;
     m_interest = static_cast<uint8_t>(wanted);
     if (const auto error = m_loop->updateHandler(m_socket.get(), wanted)) fail(error);
+}
+
+void Connection::registerNow() {
+    m_registrationDue = false;
+    if (m_state == ConnState::Disconnected) return;
+    m_interest = static_cast<uint8_t>(wantedEvents());
+    if (const auto error = m_loop->addHandler(m_socket.get(), m_interest, shared_from_this())) return fail(error);
+    m_registered = true;
 }
 
 // Nothing is left to do, as after nearly every event: everything is written, nothing is to be told or ended,

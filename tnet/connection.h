@@ -90,7 +90,10 @@ public:
 
     // Begins: registers with the loop, does the transport's handshake, tells Conn_EstablishedEvent or
     // (Conn_ConnectingEvent and) Conn_ConnectEvent. May call back before it returns. Once.
-    void start();
+    // AtOnce: reads an accepted connection before it is registered, and registers only what is open behind that.
+    // Where the client speaks first its request is often there already, and the connection may be over with it.
+    enum class FirstRead : uint8_t { WhenReadable, AtOnce };
+    void start(FirstRead firstRead = FirstRead::WhenReadable);
 
     // start(), or failConnecting(error) if there is one, from the top of the loop.
     void startLater(std::error_code error = {});
@@ -191,6 +194,7 @@ private:
     bool mayRead() const;
     uint32_t wantedEvents() const;
     void updateInterest();
+    void registerNow();
     bool isQuiet() const;
     void advance();
     void settle(const ConnectionPtr_t& self);
@@ -220,6 +224,7 @@ private:
     Origin m_origin;
 
     bool m_registered : 1 = false;
+    bool m_registrationDue : 1 = false;  // FirstRead::AtOnce: when the first event is settled
     bool m_handshaking : 1 = false;       // Connecting, but past connect(2)
     bool m_dispatching : 1 = false;       // one of our events is on the stack: sends are gathered
     bool m_emitting : 1 = false;          // the callback is running

@@ -77,6 +77,8 @@ public:
     }
 
     void drain() {
+        // Answered before the service knows, they would not be told that it is the last answer.
+        m_firstRead = Connection::FirstRead::WhenReadable;
         for (const auto& acceptor : m_acceptors) acceptor->acceptPending();
         m_acceptors.clear();
         m_service->onDrain(*m_checker);
@@ -118,7 +120,7 @@ private:
         m_server.m_connections.fetch_add(1);
         m_service->onConnection(connection);
         m_checker->add(connection);
-        connection->start();
+        connection->start(m_firstRead);
         pauseIfFull();
     }
 
@@ -152,6 +154,7 @@ private:
     std::unique_ptr<TcpService> m_service;
     std::vector<std::unique_ptr<Acceptor>> m_acceptors;
     size_t m_open = 0;
+    Connection::FirstRead m_firstRead = Connection::FirstRead::AtOnce;
     std::thread m_thread;
 };
 

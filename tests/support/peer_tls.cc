@@ -27,9 +27,9 @@ void useOnly(TlsVersion version, SSL* ssl) {
 
 const SslServerState& serverState() {
     static const auto state = [] {
-        auto made = SslServerState::create({.certificates = {TestPki::shared().files("localhost")}});
+        auto made = SslServerState::create({.certificates = {TestPki::shared().files("localhost")}}, nullptr);
         if (!made) throw std::runtime_error(made.error().message);
-        for (SSL_CTX* const ctx : (*made)->contexts()) SslTransport::prepare(ctx);
+        SslTransport::prepare((*made)->context());
         return *made;
     }();
     return *state;
@@ -58,7 +58,7 @@ class PeerTls final : public PeerSecurity {
 public:
     PeerTls(TlsVersion version, bool cutsWire, Connection::Origin origin)
         : m_ours(origin == Connection::Origin::Accepted ? serverState().newSsl()
-                                                        : clientState().newSsl("localhost")),
+                                                        : clientState().newSsl(std::make_shared<const SslHost>("localhost"))),
           m_end(origin == Connection::Origin::Accepted ? TlsClient(newClient(version))
                                                        : TlsClient(serverState().newSsl())),
           m_cutsWire(cutsWire) {

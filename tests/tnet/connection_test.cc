@@ -10,6 +10,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <thread>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -88,6 +89,115 @@ TEST_F(ConnectionTest, EstablishedComesFirstAndCloseLast) {
     EXPECT_EQ(w.connection().state(), ConnState::Disconnected);
     EXPECT_EQ(w.connection().fd(), -1);
 }
+
+// --- FirstRead::AtOnce ---
+
+class FirstReadTest : public LoopTest {
+protected:
+    ~FirstReadTest() override { destroyLoop(); }  // what is still open tells m_log
+
+    ConnectionPtr_t start(FileDescriptor socket, ConnEventCallback_t callback) {
+        const auto connection = std::make_shared<Connection>(loop(), std::move(socket), plainTransport(),
+                                                             Connection::Origin::Accepted);
+        connection->setEventCallback(std::move(callback));
+        connection->start(Connection::FirstRead::AtOnce);
+        return connection;
+    }
+
+    SocketPair m_sockets = makeTcpPair();
+    EventLog m_log;
+};
+
+TEST_F(FirstReadTest, WhatIsThereIsReadBeforeTheLoopWaits) {
+    BlockingClient client(std::move(m_sockets.peers));
+    client.send("request");
+    ASSERT_TRUE(waitUntil([&] {
+        char byte = 0;
+        return ::recv(m_sockets.ours.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+    }));
+    const auto connection = start(std::move(m_sockets.ours), m_log.callback());
+    EXPECT_EQ(m_log.events, (Events{Conn_EstablishedEvent, Conn_ReadEvent}));
+    EXPECT_EQ(m_log.bytes, "request");
+    // And the loop has it from here on.
+    client.send(" more");
+    EXPECT_TRUE(runUntil([&] { return m_log.bytes == "request more"; }));
+}
+
+TEST_F(FirstReadTest, WhatComesLaterIsReadThen) {
+    BlockingClient client(std::move(m_sockets.peers));
+    const auto connection = start(std::move(m_sockets.ours), m_log.callback());
+    EXPECT_EQ(m_log.events, (Events{Conn_EstablishedEvent}));
+    client.send("late");
+    EXPECT_TRUE(runUntil([&] { return m_log.bytes == "late"; }));
+}
+
+TEST_F(FirstReadTest, TheLoopHoldsWhatNobodyElseHolds) {
+    BlockingClient client(std::move(m_sockets.peers));
+    const WeakConnectionPtr_t weak = start(std::move(m_sockets.ours), m_log.callback());
+    EXPECT_FALSE(weak.expired());
+    client.close();
+    EXPECT_TRUE(runUntil([&] { return weak.expired(); }));
+    EXPECT_EQ(m_log.events, (Events{Conn_EstablishedEvent, Conn_CloseEvent}));
+}
+
+TEST_F(FirstReadTest, AnAnswerAndACloseNeedNoLoop) {
+    BlockingClient client(std::move(m_sockets.peers));
+    client.send("request");
+    const WeakConnectionPtr_t weak = start(
+        std::move(m_sockets.ours), [this](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
+            m_log.record(event, context);
+            if (event != Conn_ReadEvent) return;
+            c->send("answer");
+            c->shutDown();
+        });
+    ASSERT_TRUE(runUntil([&] { return weak.expired(); }));
+    EXPECT_EQ(client.receiveAll(), "answer");
+    EXPECT_EQ(m_log.events.back(), Conn_CloseEvent);
+    EXPECT_EQ(m_log.count(Conn_CloseEvent), 1U);
+}
+
+TEST_F(FirstReadTest, PausedInEstablishedItReadsNothing) {
+    BlockingClient client(std::move(m_sockets.peers));
+    client.send("request");
+    const auto connection = start(
+        std::move(m_sockets.ours), [this](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
+            m_log.record(event, context);
+            if (event == Conn_EstablishedEvent) c->pauseReading();
+        });
+    runRounds();
+    EXPECT_EQ(m_log.events, (Events{Conn_EstablishedEvent}));
+    connection->resumeReading();
+    EXPECT_TRUE(runUntil([&] { return m_log.bytes == "request"; }));
+}
+
+TEST_F(FirstReadTest, ClosedInEstablishedItIsOver) {
+    const WeakConnectionPtr_t weak = start(
+        std::move(m_sockets.ours), [this](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
+            m_log.record(event, context);
+            if (event == Conn_EstablishedEvent) c->close();
+        });
+    EXPECT_TRUE(runUntil([&] { return weak.expired(); }));
+    EXPECT_EQ(m_log.events, (Events{Conn_EstablishedEvent, Conn_CloseEvent}));
+}
+
+TEST_F(FirstReadTest, AnAnswerThatTheKernelDoesNotTakeGoesOnInTheLoop) {
+    BlockingClient client(std::move(m_sockets.peers));
+    client.send("request");
+    const std::string answer = pattern(8 << 20);
+    const WeakConnectionPtr_t weak =
+        start(std::move(m_sockets.ours), [&answer](const ConnectionPtr_t& c, ConnEvent event, const void*) {
+            if (event != Conn_ReadEvent) return;
+            c->send(answer);
+            c->shutDown(seconds(60));
+        });
+    std::string received;
+    std::thread reader([&] { received = client.receiveAll(); });
+    EXPECT_TRUE(runUntil([&] { return weak.expired(); }));
+    reader.join();
+    EXPECT_EQ(received, answer);
+}
+
+// --- Reading ---
 
 TEST_F(ConnectionTest, ReadHandsUpWhatArrivedAtEveryFragmentSize) {
     const std::string bytes = pattern(100);

@@ -310,8 +310,16 @@ TEST(TcpServerTest, ARequestToResumeThatComesTooLateIsNotFollowed) {
     const auto connectNext = [&] { return BlockingClient::connectTo(address); };
     const auto hasAccepted = [&](size_t count) { return waitFor([&] { return accepted.size() == count; }); };
 
-    // The one loop is busy; the other one fills the server, and pauses.
+    const auto awaitRound = [](IOLoop* loop) {
+        std::promise<void> round;
+        loop->addCallback([&] { round.set_value(); });
+        round.get_future().wait();
+    };
+
+    // The one loop is busy, not with accepting; the other one fills the server, and pauses.
     BlockingClient x = connectNext();
+    ASSERT_TRUE(hasAccepted(1));
+    awaitRound(accepted[0]);
     ASSERT_TRUE(setBusy(x));
     BlockingClient a = connectNext();
     BlockingClient b = connectNext();
@@ -332,11 +340,7 @@ TEST(TcpServerTest, ARequestToResumeThatComesTooLateIsNotFollowed) {
     // The busy loop finds the request to resume now, and has time to follow it.
     IOLoop* const late = accepted[0];
     setIdle();
-    for (int i = 0; i < 5; ++i) {
-        std::promise<void> round;
-        late->addCallback([&] { round.set_value(); });
-        round.get_future().wait();
-    }
+    for (int i = 0; i < 5; ++i) awaitRound(late);
     EXPECT_EQ(server.connections(), 3U);
     c.close();
     EXPECT_TRUE(hasAccepted(6)) << "nobody resumes any more";
