@@ -28,8 +28,9 @@ constexpr size_t kMaxKeptBytes = 16 << 10;  // storage that grew beyond this is 
 
 // Of the eight bytes at `at`; without a branch for each.
 bool areTokenBytes(const char* at) {
-    return isTokenByte(at[0]) & isTokenByte(at[1]) & isTokenByte(at[2]) & isTokenByte(at[3]) &
-           isTokenByte(at[4]) & isTokenByte(at[5]) & isTokenByte(at[6]) & isTokenByte(at[7]);
+    unsigned good = 1;
+    for (size_t i = 0; i < 8; ++i) good &= static_cast<unsigned>(isTokenByte(at[i]));
+    return good != 0;
 }
 
 char* write(char* out, std::string_view text) {

@@ -42,7 +42,8 @@ def cc_test_over_tls(name, srcs, deps, size, over = ["tls12", "tls13"], plainly 
             name = name[:-len("_test")] + "_" + wire + "_test",
             size = size,
             env = _WIRES[wire],
-            tags = tags,
+            # ThreadSanitizer has nothing to say that it does not say of the plain ones and of ssl_server_test.
+            tags = tags + ["single-threaded"],
             deps = [
                 ":" + name + "_body",
                 "//tests/support:peer_tls",

@@ -489,7 +489,8 @@ void Connection::registerNow() {
     m_registrationDue = false;
     if (m_state == ConnState::Disconnected) return;
     m_interest = static_cast<uint8_t>(wantedEvents());
-    if (const auto error = m_loop->addHandler(m_socket.get(), m_interest, shared_from_this())) return fail(error);
+    if (const auto error = m_loop->addHandler(m_socket.get(), m_interest, shared_from_this()))
+        return fail(error);
     m_registered = true;
 }
 

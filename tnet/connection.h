@@ -224,7 +224,7 @@ private:
     Origin m_origin;
 
     bool m_registered : 1 = false;
-    bool m_registrationDue : 1 = false;  // FirstRead::AtOnce: when the first event is settled
+    bool m_registrationDue : 1 = false;   // FirstRead::AtOnce: when the first event is settled
     bool m_handshaking : 1 = false;       // Connecting, but past connect(2)
     bool m_dispatching : 1 = false;       // one of our events is on the stack: sends are gathered
     bool m_emitting : 1 = false;          // the callback is running

@@ -57,8 +57,9 @@ SslPtr_t newClient(TlsVersion version) {
 class PeerTls final : public PeerSecurity {
 public:
     PeerTls(TlsVersion version, bool cutsWire, Connection::Origin origin)
-        : m_ours(origin == Connection::Origin::Accepted ? serverState().newSsl()
-                                                        : clientState().newSsl(std::make_shared<const SslHost>("localhost"))),
+        : m_ours(origin == Connection::Origin::Accepted
+                     ? serverState().newSsl()
+                     : clientState().newSsl(std::make_shared<const SslHost>("localhost"))),
           m_end(origin == Connection::Origin::Accepted ? TlsClient(newClient(version))
                                                        : TlsClient(serverState().newSsl())),
           m_cutsWire(cutsWire) {

@@ -10,9 +10,9 @@
 #include <memory>
 #include <random>
 #include <string>
-#include <thread>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -159,11 +159,11 @@ TEST_F(FirstReadTest, AnAnswerAndACloseNeedNoLoop) {
 TEST_F(FirstReadTest, PausedInEstablishedItReadsNothing) {
     BlockingClient client(std::move(m_sockets.peers));
     client.send("request");
-    const auto connection = start(
-        std::move(m_sockets.ours), [this](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
-            m_log.record(event, context);
-            if (event == Conn_EstablishedEvent) c->pauseReading();
-        });
+    const auto connection = start(std::move(m_sockets.ours),
+                                  [this](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
+                                      m_log.record(event, context);
+                                      if (event == Conn_EstablishedEvent) c->pauseReading();
+                                  });
     runRounds();
     EXPECT_EQ(m_log.events, (Events{Conn_EstablishedEvent}));
     connection->resumeReading();
