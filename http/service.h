@@ -76,11 +76,13 @@ public:
 
     void onConnection(const ConnectionPtr_t& connection) override;
     void onDrain(ConnChecker& connections) override;
+    void onListenersClosed(ConnChecker&) override {}
 
     IOLoop& loop() { return *m_loop; }
     const HttpRouter& router() const { return m_router; }
     const HttpLimits& limits() const { return m_limits; }
     bool isDraining() const { return m_draining; }
+    bool isDrainTimeOver() const { return m_draining && m_loop->now() >= m_drainBegan + m_limits.drainTime; }
 
     std::unique_ptr<HttpWork> takeWork() {
         if (m_nextWork) return std::move(m_nextWork);
@@ -100,6 +102,9 @@ private:
     void logAccess(const HttpWork& work) const;
     void closeIdle();
     void watchIdle();
+    TimePoint quietDeadline(const IdleLink& link) const;
+    void closeQuiet();
+    void watchQuiet();
 
     IOLoop* m_loop;
     const HttpRouter& m_router;
@@ -111,6 +116,7 @@ private:
     IdleList m_idle;
     TimerId m_idleTimer{};
     TimerId m_drainTimer{};
+    TimePoint m_drainBegan{};
     bool m_draining = false;
 };
 

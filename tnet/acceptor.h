@@ -37,8 +37,12 @@ public:
     void resume();
     bool isPaused() const { return m_paused; }
 
-    // Takes what is in the backlog now, paused or not; calls back before it returns.
-    void acceptPending();
+    // Takes what is in the backlog now, paused or not; calls back before it returns. False: out of descriptors or
+    // memory, somebody may be left.
+    bool acceptPending();
+
+    // See tnet/socket.h. Until it is destroyed it takes those who were on their way.
+    std::error_code refuseNewPeers() { return tnet::refuseNewPeers(m_listener.get()); }
 
 private:
     Acceptor(IOLoop* loop, FileDescriptor listener, AcceptCallback_t callback);

@@ -1,5 +1,7 @@
 #include "tnet/connection.h"
 
+#include <sys/ioctl.h>
+
 #include <algorithm>
 #include <cassert>
 #include <utility>
@@ -541,6 +543,12 @@ void Connection::emit(const ConnectionPtr_t& self, ConnEvent event, const void* 
 }
 
 // --- Observing ---
+
+bool Connection::hasInput() const {
+    if (m_transport->hasPendingInput()) return true;
+    int bytes = 0;
+    return m_socket.valid() && ::ioctl(m_socket.get(), FIONREAD, &bytes) == 0 && bytes > 0;
+}
 
 Address Connection::localAddress() const { return tnet::localAddress(m_socket.get()); }
 

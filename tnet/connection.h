@@ -150,6 +150,7 @@ public:
     bool isReadingPaused() const { return m_readPaused; }
     size_t queuedBytes() const { return m_queue ? m_queue->bytes() : 0; }
     size_t maxQueuedBytes() const { return m_maxQueuedBytes; }
+    bool hasInput() const;  // a system call: bytes have arrived that no Conn_ReadEvent has told of yet
     TimePoint lastActivity() const { return m_lastActivity; }  // bytes moved, either way
     Address localAddress() const;                              // a system call
     const PeerAddress& peer() const { return m_peer; }

@@ -1,5 +1,6 @@
 #include "tnet/socket.h"
 
+#include <linux/filter.h>
 #include <netinet/tcp.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -98,6 +99,28 @@ Result<FileDescriptor> listenOn(const Address& address, const ListenOptions& opt
         address.isUnix() ? listenUnix(fd->get(), address, options) : listenInet(fd->get(), address, options);
     if (error) return makeError(error, "listen " + address.toString());
     return fd;
+}
+
+std::error_code refuseNewPeers(int listener) {
+    // accept goes on until its queue is empty, and then says EINVAL.
+    if (localAddress(listener).isUnix())
+        return ::shutdown(listener, SHUT_RD) == 0 ? std::error_code() : lastError();
+
+    // A filter sees a TCP packet from its header on. Only what begins a connection is dropped: SYN without ACK.
+    constexpr uint32_t kFlagsOffset = 13;
+    constexpr uint32_t kSyn = 0x02;
+    constexpr uint32_t kAck = 0x10;
+    sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, kFlagsOffset),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, kSyn | kAck),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kSyn, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    const sock_fprog program{sizeof(code) / sizeof(code[0]), code};
+    if (::setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) != 0)
+        return lastError();
+    return {};
 }
 
 Address localAddress(int fd) { return askAddress(fd, ::getsockname); }

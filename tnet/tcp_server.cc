@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "tnet/acceptor.h"
+#include "tnet/log.h"
 
 namespace tnet {
 namespace {
@@ -76,10 +77,17 @@ public:
         return outcome.get_future().get();
     }
 
+    // Who is in a backlog, or has been answered its SYN, believes to be connected and may have sent a request.
     void drain() {
-        for (const auto& acceptor : m_acceptors) acceptor->acceptPending();
-        m_acceptors.clear();
+        bool isAwaited = false;
+        for (const auto& acceptor : m_acceptors) {
+            const std::error_code error = acceptor->refuseNewPeers();
+            if (error) logger().warn("drain: {}; who connects now may be reset", error.message());
+            if (!error) isAwaited = true;
+            acceptor->acceptPending();
+        }
         m_service->onDrain(*m_checker);
+        closeListenersAfter(isAwaited ? m_server.m_settings.handshakeTime : Duration::zero());
     }
 
     void stop() {
@@ -122,6 +130,19 @@ private:
         pauseIfFull();
     }
 
+    void closeListenersAfter(Duration time) {
+        m_listenerTimer = m_loop->runAfter(time, [this] {
+            m_listenerTimer = {};
+            bool isDone = true;
+            for (const auto& acceptor : m_acceptors) isDone = acceptor->acceptPending() && isDone;
+            // Those that close meanwhile make room.
+            if (!isDone) return closeListenersAfter(Acceptor::kExhaustedPause);
+            m_acceptors.clear();
+            m_service->onListenersClosed(*m_checker);
+            m_server.listenersClosed();
+        });
+    }
+
     void setAccepting(bool accepting) {
         for (const auto& acceptor : m_acceptors) accepting ? acceptor->resume() : acceptor->pause();
     }
@@ -135,6 +156,7 @@ private:
 
     // On the loop's thread, outside its rounds: ends everything, in the order of dependence.
     void closeAll() {
+        if (m_listenerTimer.isValid()) m_loop->cancel(m_listenerTimer);
         m_acceptors.clear();
         if (m_checker) m_checker->forEach([](const ConnectionPtr_t& connection) { connection->close(); });
         while (m_open > 0)
@@ -151,6 +173,7 @@ private:
     std::unique_ptr<ConnChecker> m_checker;
     std::unique_ptr<TcpService> m_service;
     std::vector<std::unique_ptr<Acceptor>> m_acceptors;
+    TimerId m_listenerTimer{};  // valid while the server drains and still accepts
     size_t m_open = 0;
     std::thread m_thread;
 };
@@ -241,12 +264,9 @@ Result<FileDescriptor> TcpServer::siblingOf(const Listener& listener) const {
 }
 
 void TcpServer::beginDrain() {
-    m_undrained.fetch_add(m_workers.size());
-    forEachWorker([this](Worker& worker) {
-        worker.drain();
-        m_undrained.fetch_sub(1);
-        signalIfAllClosed();
-    });
+    if (m_workers.empty() || std::exchange(m_isDraining, true)) return;
+    m_undrained.store(m_workers.size());
+    forEachWorker([](Worker& worker) { worker.drain(); });
 }
 
 size_t TcpServer::drain(std::chrono::milliseconds deadline) {
@@ -286,6 +306,11 @@ void TcpServer::forEachWorker(const std::function<void(Worker&)>& act) {
 void TcpServer::connectionClosed() {
     m_connections.fetch_sub(1);
     if (m_acceptingPaused.load() && !isFull()) resumeAccepting();
+    signalIfAllClosed();
+}
+
+void TcpServer::listenersClosed() {
+    m_undrained.fetch_sub(1);
     signalIfAllClosed();
 }
 

@@ -42,6 +42,8 @@ public:
         size_t maxQueuedBytes = Connection::kDefaultMaxQueuedBytes;  // per connection
         int backlog = 1024;
         ConnChecker::Settings checker{};
+        // For how long a server that drains, and lets nobody new begin, accepts those who have begun: a round trip.
+        std::chrono::milliseconds handshakeTime{200};
         const Clock* clock = &Clock::system();  // borrowed
     };
     using ServiceFactory_t = std::function<std::unique_ptr<TcpService>(IOLoop* loop)>;
@@ -68,11 +70,12 @@ public:
     // Instead of start: serves on a loop that the caller runs. The loop outlives the server.
     Status attach(IOLoop* loop);
 
-    // Stops accepting and closes the listeners, once what is in their backlogs is accepted, and tells
-    // the services to finish. Returns at once.
+    // Lets nobody new connect, tells the services to finish, accepts who is in the backlogs, and closes the listeners
+    // after Settings::handshakeTime: who was told to be connected is served. A TCP peer that tries to connect in
+    // this time is not refused before the second try, after a second. Returns at once; later calls do nothing.
     void beginDrain();
 
-    // beginDrain; waits until all connections are gone or `deadline` is over; stop(). Returns how
+    // beginDrain; waits until listeners and connections are gone or `deadline` is over; stop(). Returns how
     // many connections had to be closed by force. Not with attach: nobody would run the loop.
     size_t drain(std::chrono::milliseconds deadline);
 
@@ -98,6 +101,7 @@ private:
     Result<FileDescriptor> siblingOf(const Listener& listener) const;
     void forEachWorker(const std::function<void(Worker&)>& act);
     void connectionClosed();
+    void listenersClosed();
     bool isFull() const;
     void resumeAccepting();
     bool isAllClosed() const;
@@ -109,7 +113,8 @@ private:
     std::vector<std::shared_ptr<Worker>> m_workers;
 
     std::atomic<size_t> m_connections{0};
-    std::atomic<size_t> m_undrained{0};          // workers that were told to drain and have not yet
+    bool m_isDraining = false;
+    std::atomic<size_t> m_undrained{0};          // workers of a server that drains with listeners
     std::atomic<bool> m_acceptingPaused{false};  // some acceptor waits for room
     std::mutex m_mutex;
     std::condition_variable m_allClosed;  // with m_mutex: m_connections became zero
