@@ -7,6 +7,7 @@
 #include <exception>
 #include <utility>
 
+#include "tnet/address_key.h"
 #include "tnet/log.h"
 
 namespace tnet {
@@ -189,6 +190,7 @@ void HttpConnection::onHead() {
     HttpRequest& request = work.exchange->request;
     work.input = HttpWork::Input::Body;
     work.bodyBegan = m_service.loop().now();
+    if (answerTooMany()) return;
     work.match = m_service.router().match(request);
     const HttpRoute* const route = work.match->route != nullptr ? work.match->route->get() : nullptr;
     work.maxBodyBytes = m_service.limits().bodyBytes;
@@ -201,6 +203,17 @@ void HttpConnection::onHead() {
         return dispatch();
     }
     continueIfExpected();
+}
+
+// True: its client has sent too many, and was told so.
+bool HttpConnection::answerTooMany() {
+    AddressRate* const rate = m_service.addressRate();
+    if (rate == nullptr) return false;
+    const Duration wait = rate->take(addressKey(m_connection.peer()), m_service.loop().now());
+    if (wait <= Duration::zero()) return false;
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(wait).count();
+    writeResponse(HttpResponse::error(429).header("Retry-After", std::to_string(seconds)));
+    return true;
 }
 
 // As soon as it is announced, not when it has come.
@@ -240,7 +253,12 @@ void HttpConnection::dispatch() {
     HttpWork& work = *m_work;
     const HttpExchangePtr_t& exchange = work.exchange;
     HttpRequest& request = exchange->request;
-    if (!work.match) work.match = m_service.router().match(request);
+    if (!work.match) {
+        // Its connection is kept: to make it connect anew would cost both sides more.
+        work.keepAlive = request.m_keepAlive && request.method() != HttpMethod::Connect;
+        if (answerTooMany()) return;
+        work.match = m_service.router().match(request);
+    }
     work.handlerBegan = m_service.loop().now();
     // Behind a refused path or a CONNECT that nobody took nothing can be told apart safely.
     const HttpRouter::Match& match = *work.match;

@@ -60,6 +60,7 @@ private:
     void scheduleResume();
     bool beginRequest();
     void onHead();
+    bool answerTooMany();
     bool bodyTooLarge() const;
     void onBodyPiece(std::string_view piece);
     void onRequestComplete();

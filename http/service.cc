@@ -31,8 +31,13 @@ void HttpWork::reset() {
 }
 
 HttpService::HttpService(IOLoop* loop, const HttpRouter& router, const HttpLimits& limits,
-                         const HttpAccessCallback_t& accessLog)
-    : m_loop(loop), m_router(router), m_limits(limits), m_accessLog(accessLog), m_date(loop->clock()) {}
+                         const HttpAccessCallback_t& accessLog, AddressRate* rate)
+    : m_loop(loop),
+      m_router(router),
+      m_limits(limits),
+      m_accessLog(accessLog),
+      m_addressRate(rate),
+      m_date(loop->clock()) {}
 
 HttpService::~HttpService() {
     if (m_idleTimer.isValid()) m_loop->cancel(m_idleTimer);

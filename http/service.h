@@ -15,6 +15,7 @@
 #include "http/parser.h"
 #include "http/response_head.h"
 #include "http/router.h"
+#include "tnet/address_rate.h"
 #include "tnet/io_loop.h"
 #include "tnet/tcp_service.h"
 
@@ -69,9 +70,9 @@ struct HttpWork {
 
 class HttpService final : public TcpService {
 public:
-    // All borrowed.
+    // All borrowed. Without `rate` addresses are not limited.
     HttpService(IOLoop* loop, const HttpRouter& router, const HttpLimits& limits,
-                const HttpAccessCallback_t& accessLog);
+                const HttpAccessCallback_t& accessLog, AddressRate* rate = nullptr);
     ~HttpService() override;
 
     void onConnection(const ConnectionPtr_t& connection) override;
@@ -81,6 +82,7 @@ public:
     IOLoop& loop() { return *m_loop; }
     const HttpRouter& router() const { return m_router; }
     const HttpLimits& limits() const { return m_limits; }
+    AddressRate* addressRate() const { return m_addressRate; }
     bool isDraining() const { return m_draining; }
     bool isDrainTimeOver() const { return m_draining && m_loop->now() >= m_drainBegan + m_limits.drainTime; }
 
@@ -110,6 +112,7 @@ private:
     const HttpRouter& m_router;
     const HttpLimits& m_limits;
     const HttpAccessCallback_t& m_accessLog;
+    AddressRate* const m_addressRate;
     HttpDate m_date;
     std::unique_ptr<HttpWork> m_nextWork;                // } to borrow: the one that came back last is warm,
     std::vector<std::unique_ptr<HttpWork>> m_spareWork;  // } and the others

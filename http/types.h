@@ -79,6 +79,12 @@ struct HttpLimits {
     // closes at once those on which none has arrived.
     std::chrono::milliseconds drainTime{1'000};
 
+    // 429, with Retry-After: requests per second of one client address, IPv6 counted by its /64, on all its
+    // connections; and how many of them may come at once (zero: those of a second). Refused ones do not count.
+    // Unix-domain peers are not limited. Zero requests: off.
+    size_t addressRequestsPerSecond = 0;
+    size_t addressRequestBurst = 0;
+
     // 408: a body that comes more slowly, measured from its start with this much grace. Either at zero
     // switches both off.
     size_t bodyBytesPerSecond = 240;

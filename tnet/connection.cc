@@ -132,11 +132,18 @@ void Connection::proceedHandshake(const ConnectionPtr_t& self) {
         case IoStatus::Failed: return fail(result.error);
     }
     m_handshaking = false;
+    if (m_transport->tellsPeer() && !takePeer()) return closeNow();
     m_state = ConnState::Connected;
     m_lastActivity = m_loop->now();
     emit(self, m_origin == Origin::Accepted ? Conn_EstablishedEvent : Conn_ConnectEvent);
     // The last flight of the handshake may have brought input with it.
     if (m_state == ConnState::Connected && m_transport->hasPendingInput()) deferSettling();
+}
+
+// False: the observer does not want it.
+bool Connection::takePeer() {
+    if (const PeerAddress* const told = m_transport->peer()) m_peer = *told;
+    return m_observer == nullptr || m_observer->onPeerTold(*this);
 }
 
 bool Connection::mayRead() const {
@@ -522,7 +529,7 @@ void Connection::tellPending(const ConnectionPtr_t& self) {
     emit(self, Conn_CloseEvent);
     setEventCallback({});
     if (ConnectionObserver* const observer = std::exchange(m_observer, nullptr))
-        observer->onConnectionClosed();
+        observer->onConnectionClosed(*this);
 }
 
 void Connection::deferSettling() {

@@ -2,13 +2,16 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cassert>
 #include <cerrno>
 #include <future>
+#include <string>
 #include <thread>
 #include <utility>
 
 #include "tnet/acceptor.h"
+#include "tnet/address_key.h"
 #include "tnet/log.h"
 
 namespace tnet {
@@ -39,8 +42,8 @@ public:
     IOLoop* loop() const { return m_loop; }
     TaskQueue& tasks() const { return *m_tasks; }  // also when the loop is gone
 
-    void addListener(FileDescriptor socket, TransportFactory_t transport) {
-        m_listeners.push_back({std::move(socket), std::move(transport)});
+    void addListener(FileDescriptor socket, const TcpServer::Listener& listener) {
+        m_listeners.push_back({std::move(socket), listener.transport, listener.isInherited});
     }
 
     Status open() {
@@ -80,11 +83,11 @@ public:
     // Who is in a backlog, or has been answered its SYN, believes to be connected and may have sent a request.
     void drain() {
         bool isAwaited = false;
-        for (const auto& acceptor : m_acceptors) {
-            const std::error_code error = acceptor->refuseNewPeers();
-            if (error) logger().warn("drain: {}; who connects now may be reset", error.message());
-            if (!error) isAwaited = true;
-            acceptor->acceptPending();
+        for (size_t i = 0; i < m_acceptors.size(); ++i) {
+            // What others hold, too, must stay open for them; nobody is reset when we close it.
+            const bool isShared = m_listeners[i].isInherited || m_server.m_isHandedOver;
+            if (!isShared && refuseNewPeers(*m_acceptors[i])) isAwaited = true;
+            m_acceptors[i]->acceptPending();
         }
         m_service->onDrain(*m_checker);
         closeListenersAfter(isAwaited ? m_server.m_settings.handshakeTime : Duration::zero());
@@ -104,8 +107,17 @@ public:
         pauseIfFull();
     }
 
-    void onConnectionClosed() override {
+    bool onPeerTold(const Connection& connection) override {
+        if (connection.transport()->peer() == nullptr || m_server.admits(connection.peer())) return true;
+        logger().debug("closed: too many connections of {}", connection.peer().toAddress().host());
+        return false;
+    }
+
+    void onConnectionClosed(const Connection& connection) override {
         --m_open;
+        const Transport& transport = *connection.transport();
+        const bool isCounted = !transport.tellsPeer() || transport.peer() != nullptr;
+        if (m_server.m_counter && isCounted) m_server.m_counter->remove(addressKey(connection.peer()));
         m_server.connectionClosed();
     }
 
@@ -113,13 +125,26 @@ private:
     struct Listener {
         FileDescriptor socket;  // until serve()
         TransportFactory_t transport;
+        bool isInherited;
     };
+
+    static bool refuseNewPeers(Acceptor& acceptor) {
+        const std::error_code error = acceptor.refuseNewPeers();
+        if (error) logger().warn("drain: {}; who connects now may be reset", error.message());
+        return !error;
+    }
 
     void accepted(const TransportFactory_t& transport, FileDescriptor socket, const sockaddr* peer,
                   socklen_t size) {
-        const auto connection = std::make_shared<Connection>(m_loop, std::move(socket), transport(),
+        const PeerAddress address(peer, size);
+        TransportPtr_t made = transport();
+        if (!made->tellsPeer() && !m_server.admits(address)) {
+            m_server.m_counter->remove(addressKey(address));
+            return logger().debug("closed: too many connections of {}", address.toAddress().host());
+        }
+        const auto connection = std::make_shared<Connection>(m_loop, std::move(socket), std::move(made),
                                                              Connection::Origin::Accepted);
-        connection->setPeer(PeerAddress(peer, size));
+        connection->setPeer(address);
         connection->setMaxQueuedBytes(m_server.m_settings.maxQueuedBytes);
         connection->setObserver(this);
         ++m_open;
@@ -178,7 +203,10 @@ private:
     std::thread m_thread;
 };
 
-TcpServer::TcpServer(const Settings& settings) : m_settings(settings) {}
+TcpServer::TcpServer(const Settings& settings) : m_settings(settings) {
+    if (settings.maxConnectionsPerAddress > 0)
+        m_counter = std::make_unique<AddressCounter>(settings.maxConnections);
+}
 
 TcpServer::~TcpServer() { stop(); }
 
@@ -202,6 +230,16 @@ Result<Address> TcpServer::listen(const Address& address, TransportFactory_t tra
     const Address bound = localAddress(socket->get());
     m_listeners.push_back({std::move(*socket), bound, std::move(transport)});
     return bound;
+}
+
+Result<Address> TcpServer::listen(FileDescriptor socket, TransportFactory_t transport) {
+    assert(m_workers.empty() && "before start");
+    const Address address = localAddress(socket.get());
+    if (address.family() == AF_UNSPEC)
+        return makeError(std::errc::not_a_socket, "listen on descriptor " + std::to_string(socket.get()));
+    if (!address.isUnix()) setNoDelay(socket.get(), true);
+    m_listeners.push_back({std::move(socket), address, std::move(transport), true});
+    return address;
 }
 
 Status TcpServer::start(size_t threads) {
@@ -234,21 +272,60 @@ Status TcpServer::attach(IOLoop* loop) {
     return m_workers.front()->serve();
 }
 
-// Every worker gets a socket for each listener: the first worker the one that was bound, the others
-// one that joins its group, or, since Unix sockets know no groups, the same one again.
 Status TcpServer::openWorkers() {
     for (Listener& listener : m_listeners) {
-        for (size_t i = m_workers.size(); i-- > 1;) {
-            auto socket = siblingOf(listener);
-            if (!socket) return socket.error();
-            m_workers[i]->addListener(std::move(*socket), listener.transport);
-        }
-        m_workers.front()->addListener(std::move(listener.socket), listener.transport);
+        if (!listener.socket.valid()) continue;  // spread with its group
+        const Status opened =
+            listener.isInherited ? spreadInherited(listener.address) : openSiblings(listener);
+        if (!opened) return opened;
     }
     for (const auto& worker : m_workers) {
         if (const Status opened = worker->open(); !opened) return opened;
     }
     return Done{};
+}
+
+// Every worker gets a socket: the first worker the one that was bound, the others one that joins its group, or,
+// since Unix sockets know no groups, the same one again.
+Status TcpServer::openSiblings(Listener& listener) {
+    for (size_t i = m_workers.size(); i-- > 1;) {
+        auto socket = siblingOf(listener);
+        if (!socket) return socket.error();
+        if (!listener.address.isUnix()) m_sockets.push_back(socket->get());
+        m_workers[i]->addListener(std::move(*socket), listener);
+    }
+    m_sockets.push_back(listener.socket.get());
+    m_workers.front()->addListener(std::move(listener.socket), listener);
+    return Done{};
+}
+
+// Every worker gets one of the sockets with this address, and every socket a worker: some workers share a socket, or
+// some have several. No socket is added to the group: whoever handed it over holds those that there are.
+Status TcpServer::spreadInherited(const Address& address) {
+    std::vector<Listener*> group;
+    for (Listener& listener : m_listeners) {
+        if (listener.isInherited && listener.address == address) group.push_back(&listener);
+    }
+    const size_t shares = std::max(group.size(), m_workers.size());
+    for (size_t i = 0; i < shares; ++i) {
+        Listener& listener = *group[i % group.size()];
+        Worker& worker = *m_workers[i % m_workers.size()];
+        if (i + group.size() >= shares) {
+            m_sockets.push_back(listener.socket.get());
+            worker.addListener(std::move(listener.socket), listener);
+        } else {
+            auto copy = copyOf(listener);
+            if (!copy) return copy.error();
+            worker.addListener(std::move(*copy), listener);
+        }
+    }
+    return Done{};
+}
+
+std::vector<int> TcpServer::handOver() {
+    assert(!m_isDraining && "before the sockets are closed");
+    m_isHandedOver = true;
+    return m_sockets;
 }
 
 Result<FileDescriptor> TcpServer::siblingOf(const Listener& listener) const {
@@ -258,6 +335,10 @@ Result<FileDescriptor> TcpServer::siblingOf(const Listener& listener) const {
         options.joinGroup = true;
         return listenOn(listener.address, options);
     }
+    return copyOf(listener);
+}
+
+Result<FileDescriptor> TcpServer::copyOf(const Listener& listener) {
     FileDescriptor copy(::fcntl(listener.socket.get(), F_DUPFD_CLOEXEC, 0));
     if (!copy.valid()) return makeErrnoError(errno, "listen " + listener.address.toString());
     return copy;
@@ -286,6 +367,7 @@ void TcpServer::stop() {
     for (const auto& worker : m_workers) worker->stop();
     m_workers.clear();
     m_listeners.clear();
+    m_sockets.clear();
 }
 
 std::vector<IOLoop*> TcpServer::loops() const {
@@ -301,6 +383,12 @@ void TcpServer::forEachWorker(const std::function<void(Worker&)>& act) {
             if (const auto alive = weak.lock()) act(*alive);
         });
     }
+}
+
+// Counts it in any case. False: one too many.
+bool TcpServer::admits(const PeerAddress& peer) {
+    if (!m_counter) return true;
+    return m_counter->add(addressKey(peer)) <= m_settings.maxConnectionsPerAddress;
 }
 
 void TcpServer::connectionClosed() {
