@@ -41,9 +41,6 @@ public:
     // memory, somebody may be left.
     bool acceptPending();
 
-    // See tnet/socket.h. Until it is destroyed it takes those who were on their way.
-    std::error_code refuseNewPeers() { return tnet::refuseNewPeers(m_listener.get()); }
-
 private:
     Acceptor(IOLoop* loop, FileDescriptor listener, AcceptCallback_t callback);
 

@@ -64,10 +64,10 @@ struct ListenOptions {
 // socket has no port to share: with reusePort or joinGroup the error is operation_not_supported.
 Result<FileDescriptor> listenOn(const Address& address, const ListenOptions& options = {});
 
-// From now on nobody new comes to `listener`, while who is connected, or about to be, can still be accepted: what
-// a listener needs before it is closed, since closing resets all of these. A TCP peer's first packet (SYN) is
-// dropped; it asks again after a second and finds whoever listens then, or is refused. A connect to a Unix socket
-// is refused at once. What other processes hold of the same socket is affected, too.
+// From now on nobody new comes to `listener`, as if it were closed already, while who is connected, or about to be, can
+// still be accepted: what a listener needs before it is closed, since closing resets all of these. What other
+// processes hold of the same socket is affected, too, and nothing undoes it. Errors: not supported (TCP, before Linux
+// 5.7: no_protocol_option or operation_not_permitted), or what the kernel says.
 std::error_code refuseNewPeers(int listener);
 
 // The two ends of a socket; AF_UNSPEC if the call fails (not connected, say).

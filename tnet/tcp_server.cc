@@ -43,7 +43,8 @@ public:
     TaskQueue& tasks() const { return *m_tasks; }  // also when the loop is gone
 
     void addListener(FileDescriptor socket, const TcpServer::Listener& listener) {
-        m_listeners.push_back({std::move(socket), listener.transport, listener.isInherited});
+        m_listeners.push_back(
+            {std::move(socket), listener.transport, listener.isInherited, listener.address.isUnix()});
     }
 
     Status open() {
@@ -82,15 +83,14 @@ public:
 
     // Who is in a backlog, or has been answered its SYN, believes to be connected and may have sent a request.
     void drain() {
-        bool isAwaited = false;
-        for (size_t i = 0; i < m_acceptors.size(); ++i) {
-            // What others hold, too, must stay open for them; nobody is reset when we close it.
+        for (size_t i = m_acceptors.size(); i-- > 0;) {
             const bool isShared = m_listeners[i].isInherited || m_server.m_isHandedOver;
-            if (!isShared && refuseNewPeers(*m_acceptors[i])) isAwaited = true;
-            m_acceptors[i]->acceptPending();
+            const bool isAwaited = !isShared && !m_listeners[i].isUnix;  // a handshake takes a round trip
+            const bool isTaken = m_acceptors[i]->acceptPending();
+            if (!isAwaited && isTaken) m_acceptors.erase(m_acceptors.begin() + static_cast<ptrdiff_t>(i));
         }
         m_service->onDrain(*m_checker);
-        closeListenersAfter(isAwaited ? m_server.m_settings.handshakeTime : Duration::zero());
+        closeListenersAfter(m_acceptors.empty() ? Duration::zero() : m_server.m_settings.handshakeTime);
     }
 
     void stop() {
@@ -126,13 +126,8 @@ private:
         FileDescriptor socket;  // until serve()
         TransportFactory_t transport;
         bool isInherited;
+        bool isUnix;
     };
-
-    static bool refuseNewPeers(Acceptor& acceptor) {
-        const std::error_code error = acceptor.refuseNewPeers();
-        if (error) logger().warn("drain: {}; who connects now may be reset", error.message());
-        return !error;
-    }
 
     void accepted(const TransportFactory_t& transport, FileDescriptor socket, const sockaddr* peer,
                   socklen_t size) {
@@ -291,10 +286,10 @@ Status TcpServer::openSiblings(Listener& listener) {
     for (size_t i = m_workers.size(); i-- > 1;) {
         auto socket = siblingOf(listener);
         if (!socket) return socket.error();
-        if (!listener.address.isUnix()) m_sockets.push_back(socket->get());
+        if (!listener.address.isUnix()) m_sockets.push_back({socket->get(), false});
         m_workers[i]->addListener(std::move(*socket), listener);
     }
-    m_sockets.push_back(listener.socket.get());
+    m_sockets.push_back({listener.socket.get(), false});
     m_workers.front()->addListener(std::move(listener.socket), listener);
     return Done{};
 }
@@ -311,7 +306,7 @@ Status TcpServer::spreadInherited(const Address& address) {
         Listener& listener = *group[i % group.size()];
         Worker& worker = *m_workers[i % m_workers.size()];
         if (i + group.size() >= shares) {
-            m_sockets.push_back(listener.socket.get());
+            m_sockets.push_back({listener.socket.get(), true});
             worker.addListener(std::move(listener.socket), listener);
         } else {
             auto copy = copyOf(listener);
@@ -325,7 +320,9 @@ Status TcpServer::spreadInherited(const Address& address) {
 std::vector<int> TcpServer::handOver() {
     assert(!m_isDraining && "before the sockets are closed");
     m_isHandedOver = true;
-    return m_sockets;
+    std::vector<int> sockets;
+    for (const ListeningSocket& socket : m_sockets) sockets.push_back(socket.fd);
+    return sockets;
 }
 
 Result<FileDescriptor> TcpServer::siblingOf(const Listener& listener) const {
@@ -346,8 +343,20 @@ Result<FileDescriptor> TcpServer::copyOf(const Listener& listener) {
 
 void TcpServer::beginDrain() {
     if (m_workers.empty() || std::exchange(m_isDraining, true)) return;
+    refuseNewPeers();
     m_undrained.store(m_workers.size());
     forEachWorker([](Worker& worker) { worker.drain(); });
+}
+
+// All at once: the kernel picks any of a group, also one that refuses already and is about to be closed.
+// What others hold, too, must stay open for them.
+void TcpServer::refuseNewPeers() {
+    if (m_isHandedOver) return;
+    for (const ListeningSocket& socket : m_sockets) {
+        if (socket.isInherited) continue;
+        const std::error_code error = tnet::refuseNewPeers(socket.fd);
+        if (error) logger().warn("drain: {}; who connects now may be reset", error.message());
+    }
 }
 
 size_t TcpServer::drain(std::chrono::milliseconds deadline) {

@@ -87,8 +87,7 @@ public:
     std::vector<int> handOver();
 
     // Lets nobody new connect, tells the services to finish, accepts who is in the backlogs, and closes the listeners
-    // after Settings::handshakeTime: who was told to be connected is served. A TCP peer that tries to connect in
-    // this time is not refused before the second try, after a second. Returns at once; later calls do nothing.
+    // after Settings::handshakeTime: who was told to be connected is served. Returns at once; later calls do nothing.
     void beginDrain();
 
     // beginDrain; waits until listeners and connections are gone or `deadline` is over; stop(). Returns how
@@ -114,12 +113,18 @@ private:
         bool isInherited = false;
     };
 
+    struct ListeningSocket {
+        int fd;
+        bool isInherited;
+    };
+
     Status openWorkers();
     Status openSiblings(Listener& listener);
     Status spreadInherited(const Address& address);
     Result<FileDescriptor> siblingOf(const Listener& listener) const;
     static Result<FileDescriptor> copyOf(const Listener& listener);
     void forEachWorker(const std::function<void(Worker&)>& act);
+    void refuseNewPeers();
     bool admits(const PeerAddress& peer);
     void connectionClosed();
     void listenersClosed();
@@ -132,7 +137,7 @@ private:
     ServiceFactory_t m_serviceFactory;
     std::vector<Listener> m_listeners;
     std::vector<std::shared_ptr<Worker>> m_workers;
-    std::vector<int> m_sockets;                 // that listen, each once; the workers' acceptors own them
+    std::vector<ListeningSocket> m_sockets;     // each once; the workers' acceptors own them until they drain
     std::unique_ptr<AddressCounter> m_counter;  // null: no limit per address
 
     std::atomic<size_t> m_connections{0};
