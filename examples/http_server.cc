@@ -7,13 +7,18 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "examples/flags.h"
 #include "examples/tls_flags.h"
 #include "http/server.h"
 #include "tnet/ignore_sig_pipe.h"
+#include "tnet/inherited_sockets.h"
 #include "tnet/log.h"
+#include "tnet/proxy_transport.h"
 #include "tnet/signaler.h"
+#include "tnet/successor.h"
 
 using namespace tnet;
 
@@ -154,6 +159,43 @@ void logAccess(const HttpAccess& access) {
                   access.bodyBytes, duration_cast<microseconds>(access.duration).count());
 }
 
+// On what was inherited (from systemd, or a predecessor), or on the address of the flags.
+Result<Address> listen(HttpServer& server, const Address& address, const TransportFactory_t& transport) {
+    auto sockets = inheritedSockets();
+    if (!sockets) return sockets.error();
+    if (sockets->empty()) return server.listen(address, transport);
+    Result<Address> bound = Address();
+    for (FileDescriptor& socket : *sockets) {
+        bound = server.listen(std::move(socket), transport);
+        if (!bound) break;
+    }
+    return bound;
+}
+
+// SIGUSR2: starts the same program again, on the same sockets; when it serves, this one leaves.
+class Upgrade {
+public:
+    Upgrade(IOLoop* loop, int argc, char** argv) : m_loop(loop), m_arguments(argv, argv + argc) {}
+
+    void start(HttpServer& server) {
+        if (m_successor) return;
+        auto spawned =
+            Successor::spawn(m_loop, m_arguments, server.handOver(), [this](const Status& outcome) {
+                if (outcome) return m_loop->stop();
+                logger().error("{}; going on", outcome.error().message);
+                m_successor.reset();
+            });
+        if (!spawned) return logger().error("{}", spawned.error().message);
+        m_successor = std::move(*spawned);
+        logger().info("started successor {}", m_successor->pid());
+    }
+
+private:
+    IOLoop* m_loop;
+    std::vector<std::string> m_arguments;
+    std::unique_ptr<Successor> m_successor{};
+};
+
 int fail(const std::string& message) {
     std::fprintf(stderr, "http_server: %s\n", message.c_str());
     return 1;
@@ -166,6 +208,16 @@ int main(int argc, char** argv) {
     ServerFlags flags;
     flags.add("max-body", "BYTES", "largest body taken (default 1048576)",
               numberInto(settings.limits.bodyBytes, 0));
+    bool behindProxy = false;
+    flags.add("proxy", "", "connections come from a proxy that begins each with the PROXY protocol",
+              [&](const char*) {
+                  behindProxy = true;
+                  return true;
+              });
+    flags.add("max-connections-per-address", "N", "0: any number (default 0)",
+              numberInto(settings.tcp.maxConnectionsPerAddress, 0));
+    flags.add("requests-per-address", "N", "a second; 0: any number (default 0)",
+              numberInto(settings.limits.addressRequestsPerSecond, 0));
     TlsFlags tls(flags);
     if (const auto exitCode = flags.parse(argc, argv)) return *exitCode;
     const auto address = Address::parse(flags.addressAndPort());
@@ -175,19 +227,24 @@ int main(int argc, char** argv) {
     const IgnoreSigPipe ignoreSigPipe;
     const auto loop = IOLoop::create();
     if (!loop) return fail(loop.error().message);
-    const auto signaler = Signaler::create(loop->get(), {SIGINT, SIGTERM}, [&loop](int) { (*loop)->stop(); });
+    HttpServer server(settings);
+    Upgrade upgrade(loop->get(), argc, argv);
+    const auto signaler = Signaler::create(loop->get(), {SIGINT, SIGTERM, SIGUSR2}, [&](int signal) {
+        signal == SIGUSR2 ? upgrade.start(server) : (*loop)->stop();
+    });
     if (!signaler) return fail(signaler.error().message);
 
-    HttpServer server(settings);
     addRoutes(server.router());
     server.setAccessLog(logAccess);
-    const auto bound = server.listen(*address, tls.transport());
+    const auto bound =
+        listen(server, *address, behindProxy ? proxyProtocol(tls.transport()) : tls.transport());
     if (!bound) return fail(bound.error().message);
     const auto reloader = tls.watchFiles(loop->get());
     if (const Status started = server.start(flags.threads); !started) return fail(started.error().message);
 
     std::printf("listening on %s://%s\n", tls.scheme(), bound->toString().c_str());
     std::fflush(stdout);
+    tellPredecessor();
     (*loop)->start();  // until a signal
     server.drain(std::chrono::seconds(10));
 }

@@ -7,6 +7,7 @@
 #include <exception>
 #include <utility>
 
+#include "tnet/address_key.h"
 #include "tnet/log.h"
 
 namespace tnet {
@@ -16,6 +17,7 @@ using std::chrono::milliseconds;
 
 constexpr size_t kMaxPending = IOLoop::kReadBufferBytes;  // input kept while a handler is at work
 constexpr size_t kCopiedBody = 4 << 10;                   // up to here a body is copied behind its head
+constexpr milliseconds kCrossingTime{500};  // for a request that crosses the end of its connection
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 std::optional<uint64_t> announcedLength(const HttpHeaders& headers) {
@@ -62,8 +64,7 @@ HttpConnection::~HttpConnection() {
 
 void HttpConnection::onEvent(ConnEvent event, const void* context) {
     switch (event) {
-        case Conn_EstablishedEvent:
-            return m_service.isDraining() ? endConnection() : m_service.addIdle(*this);
+        case Conn_EstablishedEvent: return m_service.addIdle(*this);
         case Conn_ReadEvent: return onRead(static_cast<const StackBuffer*>(context)->view());
         case Conn_WriteCompleteEvent: return onWriteComplete();
         case Conn_CloseEvent: return onClose();
@@ -190,6 +191,7 @@ void HttpConnection::onHead() {
     HttpRequest& request = work.exchange->request;
     work.input = HttpWork::Input::Body;
     work.bodyBegan = m_service.loop().now();
+    if (answerTooMany()) return;
     work.match = m_service.router().match(request);
     const HttpRoute* const route = work.match->route != nullptr ? work.match->route->get() : nullptr;
     work.maxBodyBytes = m_service.limits().bodyBytes;
@@ -202,6 +204,17 @@ void HttpConnection::onHead() {
         return dispatch();
     }
     continueIfExpected();
+}
+
+// True: its client has sent too many, and was told so.
+bool HttpConnection::answerTooMany() {
+    AddressRate* const rate = m_service.addressRate();
+    if (rate == nullptr) return false;
+    const Duration wait = rate->take(addressKey(m_connection.peer()), m_service.loop().now());
+    if (wait <= Duration::zero()) return false;
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(wait).count();
+    writeResponse(HttpResponse::error(429).header("Retry-After", std::to_string(seconds)));
+    return true;
 }
 
 // As soon as it is announced, not when it has come.
@@ -241,7 +254,12 @@ void HttpConnection::dispatch() {
     HttpWork& work = *m_work;
     const HttpExchangePtr_t& exchange = work.exchange;
     HttpRequest& request = exchange->request;
-    if (!work.match) work.match = m_service.router().match(request);
+    if (!work.match) {
+        // Its connection is kept: to make it connect anew would cost both sides more.
+        work.keepAlive = request.m_keepAlive && request.method() != HttpMethod::Connect;
+        if (answerTooMany()) return;
+        work.match = m_service.router().match(request);
+    }
     work.handlerBegan = m_service.loop().now();
     // Behind a refused path or a CONNECT that nobody took nothing can be told apart safely.
     const HttpRouter::Match& match = *work.match;
@@ -291,8 +309,7 @@ ResponseFraming::Connection HttpConnection::connectionField() const {
 void HttpConnection::writeHead(const HttpResponse& head, ResponseFraming framing,
                                std::string_view smallBody) {
     HttpWork& work = *m_work;
-    // What was not read of the request cannot be told from the next one.
-    if (work.input != HttpWork::Input::Complete || m_service.isDraining()) work.keepAlive = false;
+    if (isLastAnswer()) work.keepAlive = false;
     work.status = head.status();
     framing.connection = connectionField();
     char* const begin = m_connection.reserveSend(responseHeadBound(head) + smallBody.size());
@@ -331,6 +348,18 @@ void HttpConnection::writeResponse(HttpResponse&& response) {
     finishRequest();
 }
 
+bool HttpConnection::isLastAnswer() const {
+    // What was not read of the request cannot be told from the next one.
+    if (m_work->input != HttpWork::Input::Complete) return true;
+    // A client that was told "close" sends nothing more, but pipelined requests may be here already.
+    return m_service.isDraining() && (m_service.isDrainTimeOver() || !hasMoreInput());
+}
+
+// Behind the request that is being answered.
+bool HttpConnection::hasMoreInput() const {
+    return !m_work->pending.empty() || (m_processing && m_moreInput) || m_connection.hasInput();
+}
+
 // The answer is queued whole.
 void HttpConnection::finishRequest() {
     if (m_work->output == HttpWork::Output::Streaming) m_connection.setWriteCompleteWanted(false);
@@ -350,10 +379,12 @@ void HttpConnection::finishRequest() {
 void HttpConnection::endConnection() {
     const bool inputLeft = m_work && (m_work->input != HttpWork::Input::Complete ||
                                       !m_work->pending.empty() || (m_processing && m_moreInput));
+    // Draining, the client may have pipelined a request before it was told that this is the last answer.
+    const bool isAwaited = inputLeft || m_service.isDraining();
     m_ended = true;
     unlink();
     if (m_work) m_service.giveBack(std::move(m_work));
-    shutDown(inputLeft ? Connection::PeerEnd::Await : Connection::PeerEnd::Ignore);
+    shutDown(isAwaited ? Connection::PeerEnd::Await : Connection::PeerEnd::Ignore);
 }
 
 // A peer that does not take the last answer has as long as with any other.
@@ -379,15 +410,24 @@ void HttpConnection::breakOff() {
 
 void HttpConnection::becomeIdle() {
     if (m_work) m_service.giveBack(std::move(m_work));
-    if (m_service.isDraining()) return endConnection();
     m_service.addIdle(*this);
     if (!m_processing) m_connection.resumeReading();
 }
 
-void HttpConnection::endIdle() {
+// A request may cross our FIN on its way; nobody can prevent that, and nothing can be answered behind a FIN. It is
+// read and dropped for a moment, so that its client meets a clean end of stream instead of a reset: not a byte of
+// an answer means that the request was not looked at, and a client sends it again on another connection (RFC 9112
+// §9.3.1; RFC 9110 §9.2.2). To meet that seldom is all that is left: nothing has arrived a few instructions ago.
+bool HttpConnection::endIdle() {
+    if (m_connection.hasInput()) return false;
     unlink();
     m_ended = true;
-    shutDown(Connection::PeerEnd::Ignore);
+    if (isSending()) {
+        shutDown(Connection::PeerEnd::Await);
+    } else {
+        m_connection.shutDown(kCrossingTime, Connection::PeerEnd::Await);
+    }
+    return true;
 }
 
 void HttpConnection::onWriteComplete() {

@@ -38,8 +38,9 @@ public:
     HttpConnection(const HttpConnection&) = delete;
     HttpConnection& operator=(const HttpConnection&) = delete;
 
-    // For the service: nothing has happened for too long, or the server drains.
-    void endIdle();
+    // For the service: nothing has happened for too long, or the server drains. False: something has arrived
+    // after all, which is read in the next round.
+    bool endIdle();
     bool isSending() const { return m_connection.queuedBytes() > 0; }
     TimePoint lastActivity() const { return m_connection.lastActivity(); }
 
@@ -59,6 +60,7 @@ private:
     void scheduleResume();
     bool beginRequest();
     void onHead();
+    bool answerTooMany();
     bool bodyTooLarge() const;
     void onBodyPiece(std::string_view piece);
     void onRequestComplete();
@@ -75,6 +77,8 @@ private:
     void writeHead(const HttpResponse& head, ResponseFraming framing, std::string_view smallBody);
     ResponseFraming::Connection connectionField() const;
     void finishRequest();
+    bool isLastAnswer() const;
+    bool hasMoreInput() const;
     void endConnection();
     void shutDown(Connection::PeerEnd peerEnd);
     void breakOff();

@@ -15,12 +15,21 @@ TcpServer::Settings withoutIdleTimeout(TcpServer::Settings settings) {
 }  // namespace
 
 HttpServer::HttpServer(const Settings& settings)
-    : m_limits(settings.limits), m_server(withoutIdleTimeout(settings.tcp)) {}
+    : m_limits(settings.limits), m_server(withoutIdleTimeout(settings.tcp)) {
+    const size_t perSecond = m_limits.addressRequestsPerSecond;
+    if (perSecond == 0) return;
+    const size_t burst = m_limits.addressRequestBurst > 0 ? m_limits.addressRequestBurst : perSecond;
+    m_addressRate = std::make_unique<AddressRate>(perSecond, burst);
+}
 
 HttpServer::~HttpServer() = default;
 
 Result<Address> HttpServer::listen(const Address& address, TransportFactory_t transport) {
     return m_server.listen(address, std::move(transport));
+}
+
+Result<Address> HttpServer::listen(FileDescriptor socket, TransportFactory_t transport) {
+    return m_server.listen(std::move(socket), std::move(transport));
 }
 
 Status HttpServer::start(size_t threads) {
@@ -37,7 +46,7 @@ Status HttpServer::prepare() {
     if (const Status routes = m_router.status(); !routes) return routes;
     m_router.freeze();
     m_server.setServiceFactory([this](IOLoop* loop) {
-        return std::make_unique<HttpService>(loop, m_router, m_limits, m_accessLog);
+        return std::make_unique<HttpService>(loop, m_router, m_limits, m_accessLog, m_addressRate.get());
     });
     return Done{};
 }

@@ -13,10 +13,14 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
+#include <vector>
 
 #include "http/router.h"
 #include "http/service.h"
 #include "http/types.h"
+#include "tnet/address_rate.h"
+#include "tnet/socket.h"
 #include "tnet/tcp_server.h"
 
 namespace tnet {
@@ -43,11 +47,16 @@ public:
 
     // As TcpServer's. start and attach also fail with the first route that could not be registered.
     Result<Address> listen(const Address& address, TransportFactory_t transport = plainTransport);
+    Result<Address> listen(FileDescriptor socket, TransportFactory_t transport = plainTransport);
     Status start(size_t threads);
     Status attach(IOLoop* loop);
 
-    // Stops accepting, closes idle connections, answers what is under way with Connection: close, and
-    // stops when all are gone or `deadline` is over. Returns how many had to be closed by force.
+    // As TcpServer's.
+    std::vector<int> handOver() { return m_server.handOver(); }
+
+    // Lets nobody new connect, answers what has arrived or still arrives with Connection: close, closes what stays
+    // quiet for limits.drainTime, and stops when all are gone or `deadline` is over. Returns how many had to be
+    // closed by force. docs/operations.md says what clients see.
     size_t drain(std::chrono::milliseconds deadline) { return m_server.drain(deadline); }
     void beginDrain() { m_server.beginDrain(); }
     void stop() { m_server.stop(); }
@@ -61,7 +70,8 @@ private:
     HttpLimits m_limits;
     HttpRouter m_router;
     HttpAccessCallback_t m_accessLog;
-    TcpServer m_server;  // last: its loops use the others
+    std::unique_ptr<AddressRate> m_addressRate;  // null: no limit
+    TcpServer m_server;                          // last: its loops use the others
 };
 
 }  // namespace tnet

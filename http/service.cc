@@ -1,5 +1,6 @@
 #include "http/service.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "http/connection.h"
@@ -30,8 +31,13 @@ void HttpWork::reset() {
 }
 
 HttpService::HttpService(IOLoop* loop, const HttpRouter& router, const HttpLimits& limits,
-                         const HttpAccessCallback_t& accessLog)
-    : m_loop(loop), m_router(router), m_limits(limits), m_accessLog(accessLog), m_date(loop->clock()) {}
+                         const HttpAccessCallback_t& accessLog, AddressRate* rate)
+    : m_loop(loop),
+      m_router(router),
+      m_limits(limits),
+      m_accessLog(accessLog),
+      m_addressRate(rate),
+      m_date(loop->clock()) {}
 
 HttpService::~HttpService() {
     if (m_idleTimer.isValid()) m_loop->cancel(m_idleTimer);
@@ -43,13 +49,39 @@ void HttpService::onConnection(const ConnectionPtr_t& connection) {
 }
 
 void HttpService::onDrain(ConnChecker&) {
-    m_draining = true;  // busy connections close behind their next answer
+    m_draining = true;  // from now on answers say "Connection: close"
+    m_drainBegan = m_loop->now();
     m_router.tellDrain(*m_loop);
-    // Requests that have arrived are under way, too: the next round reads them before it runs timers.
-    m_drainTimer = m_loop->runAfter(Duration::zero(), [this] {
+    watchQuiet();
+}
+
+// An idle connection is not closed while its client may be about to use it: what a client sends on a connection
+// that we close is lost, and after our FIN nothing can be answered any more. So for drainTime each may bring one
+// more request, whose answer says that it is the last (RFC 9112 §9.6): clients that are at work leave without a
+// loss. Only who was quiet all the time is closed from our side: see HttpConnection::endIdle.
+TimePoint HttpService::quietDeadline(const IdleLink& link) const {
+    return std::max<TimePoint>(link.idleSince(), m_drainBegan) + m_limits.drainTime;
+}
+
+void HttpService::watchQuiet() {
+    if (m_idle.empty() || m_drainTimer.isValid()) return;
+    const Duration left = quietDeadline(*m_idle.front()) - m_loop->now();
+    // Not in this round: requests that have arrived are read first.
+    m_drainTimer = m_loop->runAfter(std::max<Duration>(left, Duration::zero()), [this] {
         m_drainTimer = {};
-        while (IdleLink* const link = m_idle.front()) static_cast<HttpConnection*>(link)->endIdle();
+        closeQuiet();
+        watchQuiet();
     });
+}
+
+void HttpService::closeQuiet() {
+    const TimePoint now = m_loop->now();
+    IdleLink* link = m_idle.front();
+    while (link != nullptr && quietDeadline(*link) <= now) {
+        IdleLink* const next = m_idle.next(*link);
+        static_cast<HttpConnection*>(link)->endIdle();
+        link = next;
+    }
 }
 
 void HttpService::giveBack(std::unique_ptr<HttpWork> work) {
@@ -65,6 +97,7 @@ void HttpService::giveBack(std::unique_ptr<HttpWork> work) {
 
 void HttpService::addIdle(HttpConnection& connection) {
     m_idle.pushBack(connection, m_loop->now());
+    if (m_draining) return watchQuiet();
     if (!m_idleTimer.isValid()) watchIdle();
 }
 
@@ -86,8 +119,8 @@ void HttpService::closeIdle() {
         // A long answer may still be on its way to a slow reader.
         if (connection->isSending() && connection->lastActivity() + m_limits.sendTimeout > now) {
             m_idle.pushBack(*connection, now);
-        } else {
-            connection->endIdle();
+        } else if (!connection->endIdle()) {
+            m_idle.pushBack(*connection, now);
         }
     }
 }

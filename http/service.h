@@ -15,6 +15,7 @@
 #include "http/parser.h"
 #include "http/response_head.h"
 #include "http/router.h"
+#include "tnet/address_rate.h"
 #include "tnet/io_loop.h"
 #include "tnet/tcp_service.h"
 
@@ -71,18 +72,21 @@ struct HttpWork {
 
 class HttpService final : public TcpService {
 public:
-    // All borrowed.
+    // All borrowed. Without `rate` addresses are not limited.
     HttpService(IOLoop* loop, const HttpRouter& router, const HttpLimits& limits,
-                const HttpAccessCallback_t& accessLog);
+                const HttpAccessCallback_t& accessLog, AddressRate* rate = nullptr);
     ~HttpService() override;
 
     void onConnection(const ConnectionPtr_t& connection) override;
     void onDrain(ConnChecker& connections) override;
+    void onListenersClosed(ConnChecker&) override {}
 
     IOLoop& loop() { return *m_loop; }
     const HttpRouter& router() const { return m_router; }
     const HttpLimits& limits() const { return m_limits; }
+    AddressRate* addressRate() const { return m_addressRate; }
     bool isDraining() const { return m_draining; }
+    bool isDrainTimeOver() const { return m_draining && m_loop->now() >= m_drainBegan + m_limits.drainTime; }
 
     std::unique_ptr<HttpWork> takeWork() {
         if (!m_spareWork) return std::make_unique<HttpWork>(m_limits);
@@ -102,17 +106,22 @@ private:
     void logAccess(const HttpWork& work) const;
     void closeIdle();
     void watchIdle();
+    TimePoint quietDeadline(const IdleLink& link) const;
+    void closeQuiet();
+    void watchQuiet();
 
     IOLoop* m_loop;
     const HttpRouter& m_router;
     const HttpLimits& m_limits;
     const HttpAccessCallback_t& m_accessLog;
+    AddressRate* const m_addressRate;
     HttpDate m_date;
     std::unique_ptr<HttpWork> m_spareWork;  // to borrow: a list, in front the one that came back last
     size_t m_spareWorks = 0;                // its length
     IdleList m_idle;
     TimerId m_idleTimer{};
     TimerId m_drainTimer{};
+    TimePoint m_drainBegan{};
     bool m_draining = false;
 };
 

@@ -75,6 +75,16 @@ struct HttpLimits {
     std::chrono::milliseconds handlerTimeout{60'000};  // 503: from the request to the head of its answer
     std::chrono::milliseconds sendTimeout{30'000};     // close: queued bytes, none of which the peer takes
 
+    // Draining: for how long a connection may still bring a request, from the drain's beginning or its own. Zero
+    // closes at once those on which none has arrived.
+    std::chrono::milliseconds drainTime{1'000};
+
+    // 429, with Retry-After: requests per second of one client address, IPv6 counted by its /64, on all its
+    // connections; and how many of them may come at once (zero: those of a second). Refused ones do not count.
+    // Unix-domain peers are not limited. Zero requests: off.
+    size_t addressRequestsPerSecond = 0;
+    size_t addressRequestBurst = 0;
+
     // 408: a body that comes more slowly, measured from its start with this much grace. Either at zero
     // switches both off.
     size_t bodyBytesPerSecond = 240;

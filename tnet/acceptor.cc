@@ -46,11 +46,12 @@ void Acceptor::resume() {
     updateInterest();
 }
 
-void Acceptor::acceptPending() {
+bool Acceptor::acceptPending() {
     const std::shared_ptr<Callee> callee = m_callee;
     for (;;) {
         const Outcome outcome = acceptOne();
-        if (!callee->isAlive || outcome == Outcome::Empty || outcome == Outcome::Exhausted) return;
+        if (!callee->isAlive || outcome == Outcome::Empty) return true;
+        if (outcome == Outcome::Exhausted) return false;
     }
 }
 
@@ -84,7 +85,8 @@ Acceptor::Outcome Acceptor::acceptOne() {
         return Outcome::Accepted;
     }
     switch (errno) {
-        case EAGAIN: return Outcome::Empty;
+        case EAGAIN:
+        case EINVAL: return Outcome::Empty;  // EINVAL: and nobody will come any more, see refuseNewPeers
         case EMFILE:
         case ENFILE:
         case ENOBUFS:

@@ -37,8 +37,9 @@ public:
     void resume();
     bool isPaused() const { return m_paused; }
 
-    // Takes what is in the backlog now, paused or not; calls back before it returns.
-    void acceptPending();
+    // Takes what is in the backlog now, paused or not; calls back before it returns. False: out of descriptors or
+    // memory, somebody may be left.
+    bool acceptPending();
 
 private:
     Acceptor(IOLoop* loop, FileDescriptor listener, AcceptCallback_t callback);

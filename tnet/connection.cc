@@ -1,5 +1,7 @@
 #include "tnet/connection.h"
 
+#include <sys/ioctl.h>
+
 #include <algorithm>
 #include <cassert>
 #include <utility>
@@ -133,11 +135,18 @@ void Connection::proceedHandshake(const ConnectionPtr_t& self) {
         case IoStatus::Failed: return fail(result.error);
     }
     m_handshaking = false;
+    if (m_transport->tellsPeer() && !takePeer()) return closeNow();
     m_state = ConnState::Connected;
     m_lastActivity = m_loop->now();
     emit(self, m_origin == Origin::Accepted ? Conn_EstablishedEvent : Conn_ConnectEvent);
     // The last flight of the handshake may have brought input with it.
     if (m_state == ConnState::Connected && m_transport->hasPendingInput()) deferSettling();
+}
+
+// False: the observer does not want it.
+bool Connection::takePeer() {
+    if (const PeerAddress* const told = m_transport->peer()) m_peer = *told;
+    return m_observer == nullptr || m_observer->onPeerTold(*this);
 }
 
 bool Connection::mayRead() const {
@@ -542,7 +551,7 @@ void Connection::emitPending(const ConnectionPtr_t& self) {
     emit(self, Conn_CloseEvent);
     setEventCallback({});
     if (ConnectionObserver* const observer = std::exchange(m_observer, nullptr))
-        observer->onConnectionClosed();
+        observer->onConnectionClosed(*this);
 }
 
 void Connection::deferSettling() {
@@ -563,6 +572,12 @@ void Connection::emit(const ConnectionPtr_t& self, ConnEvent event, const void* 
 }
 
 // --- Observing ---
+
+bool Connection::hasInput() const {
+    if (m_transport->hasPendingInput()) return true;
+    int bytes = 0;
+    return m_socket.valid() && ::ioctl(m_socket.get(), FIONREAD, &bytes) == 0 && bytes > 0;
+}
 
 Address Connection::localAddress() const { return tnet::localAddress(m_socket.get()); }
 

@@ -46,10 +46,15 @@ struct SendResult {
     size_t queuedBytes;  // what the kernel has not taken yet, gathered bytes included
 };
 
-// Told when a connection is closed, after Conn_CloseEvent. For the server that counts them.
+// For the server that counts its connections.
 class ConnectionObserver {
 public:
-    virtual void onConnectionClosed() = 0;
+    // The transport was told who the peer is (Transport::tellsPeer), or that it is whom the socket names: peer() is
+    // right from now on. Conn_EstablishedEvent follows; false: the connection is not wanted, and closes instead.
+    virtual bool onPeerTold(const Connection&) { return true; }
+
+    // Closed, after Conn_CloseEvent.
+    virtual void onConnectionClosed(const Connection& connection) = 0;
 
 protected:
     ~ConnectionObserver() = default;
@@ -153,9 +158,10 @@ public:
     bool isReadingPaused() const { return m_readPaused; }
     size_t queuedBytes() const { return m_queue ? m_queue->bytes() : 0; }
     size_t maxQueuedBytes() const { return m_maxQueuedBytes; }
+    bool hasInput() const;  // a system call: bytes have arrived that no Conn_ReadEvent has told of yet
     TimePoint lastActivity() const { return m_lastActivity; }  // bytes moved, either way
     Address localAddress() const;                              // a system call
-    const PeerAddress& peer() const { return m_peer; }
+    const PeerAddress& peer() const { return m_peer; }         // the proxy's client, if it told
     const Transport* transport() const { return m_transport.get(); }
     int fd() const { return m_socket.get(); }  // -1 once closed
 
@@ -173,6 +179,7 @@ private:
 
     void proceedConnecting(uint32_t events);
     void proceedHandshake(const ConnectionPtr_t& self);
+    bool takePeer();
     void readSome(const ConnectionPtr_t& self);
     void endInput(const ConnectionPtr_t& self);
     void discardInput();

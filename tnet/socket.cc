@@ -6,6 +6,7 @@
 
 #include <cassert>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <string>
 
@@ -98,6 +99,19 @@ Result<FileDescriptor> listenOn(const Address& address, const ListenOptions& opt
         address.isUnix() ? listenUnix(fd->get(), address, options) : listenInet(fd->get(), address, options);
     if (error) return makeError(error, "listen " + address.toString());
     return fd;
+}
+
+std::error_code refuseNewPeers(int listener) {
+    // accept goes on until its queue is empty, and then says EINVAL.
+    if (localAddress(listener).isUnix())
+        return ::shutdown(listener, SHUT_RD) == 0 ? std::error_code() : lastError();
+
+    // Bound to an interface that there is not, it matches no packet that begins a connection; those of a handshake
+    // that is under way belong to that, not to the listener, and go on.
+    const int nowhere = INT_MAX;
+    if (::setsockopt(listener, SOL_SOCKET, SO_BINDTOIFINDEX, &nowhere, sizeof(nowhere)) != 0)
+        return lastError();
+    return {};
 }
 
 Address localAddress(int fd) { return askAddress(fd, ::getsockname); }

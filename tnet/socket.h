@@ -64,6 +64,12 @@ struct ListenOptions {
 // socket has no port to share: with reusePort or joinGroup the error is operation_not_supported.
 Result<FileDescriptor> listenOn(const Address& address, const ListenOptions& options = {});
 
+// From now on nobody new comes to `listener`, as if it were closed already, while who is connected, or about to be, can
+// still be accepted: what a listener needs before it is closed, since closing resets all of these. What other
+// processes hold of the same socket is affected, too, and nothing undoes it. Errors: not supported (TCP, before Linux
+// 5.7: no_protocol_option or operation_not_permitted), or what the kernel says.
+std::error_code refuseNewPeers(int listener);
+
 // The two ends of a socket; AF_UNSPEC if the call fails (not connected, say).
 Address localAddress(int fd);
 Address peerAddress(int fd);

@@ -2,13 +2,17 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cassert>
 #include <cerrno>
 #include <future>
+#include <string>
 #include <thread>
 #include <utility>
 
 #include "tnet/acceptor.h"
+#include "tnet/address_key.h"
+#include "tnet/log.h"
 
 namespace tnet {
 namespace {
@@ -38,8 +42,9 @@ public:
     IOLoop* loop() const { return m_loop; }
     TaskQueue& tasks() const { return *m_tasks; }  // also when the loop is gone
 
-    void addListener(FileDescriptor socket, TransportFactory_t transport) {
-        m_listeners.push_back({std::move(socket), std::move(transport)});
+    void addListener(FileDescriptor socket, const TcpServer::Listener& listener) {
+        m_listeners.push_back(
+            {std::move(socket), listener.transport, listener.isInherited, listener.address.isUnix()});
     }
 
     Status open() {
@@ -76,12 +81,18 @@ public:
         return outcome.get_future().get();
     }
 
+    // Who is in a backlog, or has been answered its SYN, believes to be connected and may have sent a request.
     void drain() {
         // Answered before the service knows, they would not be told that it is the last answer.
         m_firstRead = Connection::FirstRead::WhenReadable;
-        for (const auto& acceptor : m_acceptors) acceptor->acceptPending();
-        m_acceptors.clear();
+        for (size_t i = m_acceptors.size(); i-- > 0;) {
+            const bool isShared = m_listeners[i].isInherited || m_server.m_isHandedOver;
+            const bool isAwaited = !isShared && !m_listeners[i].isUnix;  // a handshake takes a round trip
+            const bool isTaken = m_acceptors[i]->acceptPending();
+            if (!isAwaited && isTaken) m_acceptors.erase(m_acceptors.begin() + static_cast<ptrdiff_t>(i));
+        }
         m_service->onDrain(*m_checker);
+        closeListenersAfter(m_acceptors.empty() ? Duration::zero() : m_server.m_settings.handshakeTime);
     }
 
     void stop() {
@@ -98,8 +109,17 @@ public:
         pauseIfFull();
     }
 
-    void onConnectionClosed() override {
+    bool onPeerTold(const Connection& connection) override {
+        if (connection.transport()->peer() == nullptr || m_server.admits(connection.peer())) return true;
+        logger().debug("closed: too many connections of {}", connection.peer().toAddress().host());
+        return false;
+    }
+
+    void onConnectionClosed(const Connection& connection) override {
         --m_open;
+        const Transport& transport = *connection.transport();
+        const bool isCounted = !transport.tellsPeer() || transport.peer() != nullptr;
+        if (m_server.m_counter && isCounted) m_server.m_counter->remove(addressKey(connection.peer()));
         m_server.connectionClosed();
     }
 
@@ -107,13 +127,21 @@ private:
     struct Listener {
         FileDescriptor socket;  // until serve()
         TransportFactory_t transport;
+        bool isInherited;
+        bool isUnix;
     };
 
     void accepted(const TransportFactory_t& transport, FileDescriptor socket, const sockaddr* peer,
                   socklen_t size) {
-        const auto connection = std::make_shared<Connection>(m_loop, std::move(socket), transport(),
+        const PeerAddress address(peer, size);
+        TransportPtr_t made = transport();
+        if (!made->tellsPeer() && !m_server.admits(address)) {
+            m_server.m_counter->remove(addressKey(address));
+            return logger().debug("closed: too many connections of {}", address.toAddress().host());
+        }
+        const auto connection = std::make_shared<Connection>(m_loop, std::move(socket), std::move(made),
                                                              Connection::Origin::Accepted);
-        connection->setPeer(PeerAddress(peer, size));
+        connection->setPeer(address);
         connection->setMaxQueuedBytes(m_server.m_settings.maxQueuedBytes);
         connection->setObserver(this);
         ++m_open;
@@ -122,6 +150,19 @@ private:
         m_checker->add(connection);
         connection->start(m_firstRead);
         pauseIfFull();
+    }
+
+    void closeListenersAfter(Duration time) {
+        m_listenerTimer = m_loop->runAfter(time, [this] {
+            m_listenerTimer = {};
+            bool isDone = true;
+            for (const auto& acceptor : m_acceptors) isDone = acceptor->acceptPending() && isDone;
+            // Those that close meanwhile make room.
+            if (!isDone) return closeListenersAfter(Acceptor::kExhaustedPause);
+            m_acceptors.clear();
+            m_service->onListenersClosed(*m_checker);
+            m_server.listenersClosed();
+        });
     }
 
     void setAccepting(bool accepting) {
@@ -137,6 +178,7 @@ private:
 
     // On the loop's thread, outside its rounds: ends everything, in the order of dependence.
     void closeAll() {
+        if (m_listenerTimer.isValid()) m_loop->cancel(m_listenerTimer);
         m_acceptors.clear();
         if (m_checker) m_checker->forEach([](const ConnectionPtr_t& connection) { connection->close(); });
         while (m_open > 0)
@@ -153,12 +195,16 @@ private:
     std::unique_ptr<ConnChecker> m_checker;
     std::unique_ptr<TcpService> m_service;
     std::vector<std::unique_ptr<Acceptor>> m_acceptors;
+    TimerId m_listenerTimer{};  // valid while the server drains and still accepts
     size_t m_open = 0;
     Connection::FirstRead m_firstRead = Connection::FirstRead::AtOnce;
     std::thread m_thread;
 };
 
-TcpServer::TcpServer(const Settings& settings) : m_settings(settings) {}
+TcpServer::TcpServer(const Settings& settings) : m_settings(settings) {
+    if (settings.maxConnectionsPerAddress > 0)
+        m_counter = std::make_unique<AddressCounter>(settings.maxConnections);
+}
 
 TcpServer::~TcpServer() { stop(); }
 
@@ -182,6 +228,16 @@ Result<Address> TcpServer::listen(const Address& address, TransportFactory_t tra
     const Address bound = localAddress(socket->get());
     m_listeners.push_back({std::move(*socket), bound, std::move(transport)});
     return bound;
+}
+
+Result<Address> TcpServer::listen(FileDescriptor socket, TransportFactory_t transport) {
+    assert(m_workers.empty() && "before start");
+    const Address address = localAddress(socket.get());
+    if (address.family() == AF_UNSPEC)
+        return makeError(std::errc::not_a_socket, "listen on descriptor " + std::to_string(socket.get()));
+    if (!address.isUnix()) setNoDelay(socket.get(), true);
+    m_listeners.push_back({std::move(socket), address, std::move(transport), true});
+    return address;
 }
 
 Status TcpServer::start(size_t threads) {
@@ -214,21 +270,62 @@ Status TcpServer::attach(IOLoop* loop) {
     return m_workers.front()->serve();
 }
 
-// Every worker gets a socket for each listener: the first worker the one that was bound, the others
-// one that joins its group, or, since Unix sockets know no groups, the same one again.
 Status TcpServer::openWorkers() {
     for (Listener& listener : m_listeners) {
-        for (size_t i = m_workers.size(); i-- > 1;) {
-            auto socket = siblingOf(listener);
-            if (!socket) return socket.error();
-            m_workers[i]->addListener(std::move(*socket), listener.transport);
-        }
-        m_workers.front()->addListener(std::move(listener.socket), listener.transport);
+        if (!listener.socket.valid()) continue;  // spread with its group
+        const Status opened =
+            listener.isInherited ? spreadInherited(listener.address) : openSiblings(listener);
+        if (!opened) return opened;
     }
     for (const auto& worker : m_workers) {
         if (const Status opened = worker->open(); !opened) return opened;
     }
     return Done{};
+}
+
+// Every worker gets a socket: the first worker the one that was bound, the others one that joins its group, or,
+// since Unix sockets know no groups, the same one again.
+Status TcpServer::openSiblings(Listener& listener) {
+    for (size_t i = m_workers.size(); i-- > 1;) {
+        auto socket = siblingOf(listener);
+        if (!socket) return socket.error();
+        if (!listener.address.isUnix()) m_sockets.push_back({socket->get(), false});
+        m_workers[i]->addListener(std::move(*socket), listener);
+    }
+    m_sockets.push_back({listener.socket.get(), false});
+    m_workers.front()->addListener(std::move(listener.socket), listener);
+    return Done{};
+}
+
+// Every worker gets one of the sockets with this address, and every socket a worker: some workers share a socket, or
+// some have several. No socket is added to the group: whoever handed it over holds those that there are.
+Status TcpServer::spreadInherited(const Address& address) {
+    std::vector<Listener*> group;
+    for (Listener& listener : m_listeners) {
+        if (listener.isInherited && listener.address == address) group.push_back(&listener);
+    }
+    const size_t shares = std::max(group.size(), m_workers.size());
+    for (size_t i = 0; i < shares; ++i) {
+        Listener& listener = *group[i % group.size()];
+        Worker& worker = *m_workers[i % m_workers.size()];
+        if (i + group.size() >= shares) {
+            m_sockets.push_back({listener.socket.get(), true});
+            worker.addListener(std::move(listener.socket), listener);
+        } else {
+            auto copy = copyOf(listener);
+            if (!copy) return copy.error();
+            worker.addListener(std::move(*copy), listener);
+        }
+    }
+    return Done{};
+}
+
+std::vector<int> TcpServer::handOver() {
+    assert(!m_isDraining && "before the sockets are closed");
+    m_isHandedOver = true;
+    std::vector<int> sockets;
+    for (const ListeningSocket& socket : m_sockets) sockets.push_back(socket.fd);
+    return sockets;
 }
 
 Result<FileDescriptor> TcpServer::siblingOf(const Listener& listener) const {
@@ -238,18 +335,31 @@ Result<FileDescriptor> TcpServer::siblingOf(const Listener& listener) const {
         options.joinGroup = true;
         return listenOn(listener.address, options);
     }
+    return copyOf(listener);
+}
+
+Result<FileDescriptor> TcpServer::copyOf(const Listener& listener) {
     FileDescriptor copy(::fcntl(listener.socket.get(), F_DUPFD_CLOEXEC, 0));
     if (!copy.valid()) return makeErrnoError(errno, "listen " + listener.address.toString());
     return copy;
 }
 
 void TcpServer::beginDrain() {
-    m_undrained.fetch_add(m_workers.size());
-    forEachWorker([this](Worker& worker) {
-        worker.drain();
-        m_undrained.fetch_sub(1);
-        signalIfAllClosed();
-    });
+    if (m_workers.empty() || std::exchange(m_isDraining, true)) return;
+    refuseNewPeers();
+    m_undrained.store(m_workers.size());
+    forEachWorker([](Worker& worker) { worker.drain(); });
+}
+
+// All at once: the kernel picks any of a group, also one that refuses already and is about to be closed.
+// What others hold, too, must stay open for them.
+void TcpServer::refuseNewPeers() {
+    if (m_isHandedOver) return;
+    for (const ListeningSocket& socket : m_sockets) {
+        if (socket.isInherited) continue;
+        const std::error_code error = tnet::refuseNewPeers(socket.fd);
+        if (error) logger().warn("drain: {}; who connects now may be reset", error.message());
+    }
 }
 
 size_t TcpServer::drain(std::chrono::milliseconds deadline) {
@@ -269,6 +379,7 @@ void TcpServer::stop() {
     for (const auto& worker : m_workers) worker->stop();
     m_workers.clear();
     m_listeners.clear();
+    m_sockets.clear();
 }
 
 std::vector<IOLoop*> TcpServer::loops() const {
@@ -286,9 +397,20 @@ void TcpServer::forEachWorker(const std::function<void(Worker&)>& act) {
     }
 }
 
+// Counts it in any case. False: one too many.
+bool TcpServer::admits(const PeerAddress& peer) {
+    if (!m_counter) return true;
+    return m_counter->add(addressKey(peer)) <= m_settings.maxConnectionsPerAddress;
+}
+
 void TcpServer::connectionClosed() {
     m_connections.fetch_sub(1);
     if (m_acceptingPaused.load() && !isFull()) resumeAccepting();
+    signalIfAllClosed();
+}
+
+void TcpServer::listenersClosed() {
+    m_undrained.fetch_sub(1);
     signalIfAllClosed();
 }
 

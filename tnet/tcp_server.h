@@ -24,10 +24,12 @@
 #include <vector>
 
 #include "tnet/address.h"
+#include "tnet/address_counter.h"
 #include "tnet/conn_checker.h"
 #include "tnet/connection.h"
 #include "tnet/io_loop.h"
 #include "tnet/result.h"
+#include "tnet/socket.h"
 #include "tnet/tcp_service.h"
 #include "tnet/transport.h"
 
@@ -39,9 +41,14 @@ public:
         // All loops together; accepting pauses there and resumes below (with several loops it may be
         // passed by one per loop for a moment).
         size_t maxConnections = 65536;
+        // Of one client address, IPv6 counted by its /64; zero: no limit. One more is closed as soon as it is accepted
+        // (behind a proxy that tells: when it has told). Unix-domain peers are not counted.
+        size_t maxConnectionsPerAddress = 0;
         size_t maxQueuedBytes = Connection::kDefaultMaxQueuedBytes;  // per connection
         int backlog = 1024;
         ConnChecker::Settings checker{};
+        // For how long a server that drains, and lets nobody new begin, accepts those who have begun: a round trip.
+        std::chrono::milliseconds handshakeTime{200};
         const Clock* clock = &Clock::system();  // borrowed
     };
     using ServiceFactory_t = std::function<std::unique_ptr<TcpService>(IOLoop* loop)>;
@@ -62,17 +69,28 @@ public:
     // addresses. Returns the address that was bound (port 0: the kernel's choice). Errors name it.
     Result<Address> listen(const Address& address, TransportFactory_t transport = plainTransport);
 
+    // The same on a socket that listens already: inherited (tnet/inherited_sockets.h), as a rule. Sockets with the same
+    // address are one group: each of them is served, and every loop serves one, alone or with others. Others may
+    // hold the socket, too, so a drain does not keep new peers from it as it does from our own: who connects
+    // between its last accept and its close waits for the others that hold it, or is reset if there are none.
+    // Error: not_a_socket, or what the kernel says.
+    Result<Address> listen(FileDescriptor socket, TransportFactory_t transport = plainTransport);
+
     // Runs `threads` loops, each in a thread of its own, until stop() or drain(). Once.
     Status start(size_t threads);
 
     // Instead of start: serves on a loop that the caller runs. The loop outlives the server.
     Status attach(IOLoop* loop);
 
-    // Stops accepting and closes the listeners, once what is in their backlogs is accepted, and tells
-    // the services to finish. Returns at once.
+    // For a successor (tnet/successor.h): the listening sockets of all loops. Borrowed, until beginDrain or stop. From
+    // now on they are taken for held by others, too: a drain keeps nobody from them.
+    std::vector<int> handOver();
+
+    // Lets nobody new connect, tells the services to finish, accepts who is in the backlogs, and closes the listeners
+    // after Settings::handshakeTime: who was told to be connected is served. Returns at once; later calls do nothing.
     void beginDrain();
 
-    // beginDrain; waits until all connections are gone or `deadline` is over; stop(). Returns how
+    // beginDrain; waits until listeners and connections are gone or `deadline` is over; stop(). Returns how
     // many connections had to be closed by force. Not with attach: nobody would run the loop.
     size_t drain(std::chrono::milliseconds deadline);
 
@@ -92,12 +110,24 @@ private:
         FileDescriptor socket;
         Address address;
         TransportFactory_t transport;
+        bool isInherited = false;
+    };
+
+    struct ListeningSocket {
+        int fd;
+        bool isInherited;
     };
 
     Status openWorkers();
+    Status openSiblings(Listener& listener);
+    Status spreadInherited(const Address& address);
     Result<FileDescriptor> siblingOf(const Listener& listener) const;
+    static Result<FileDescriptor> copyOf(const Listener& listener);
     void forEachWorker(const std::function<void(Worker&)>& act);
+    void refuseNewPeers();
+    bool admits(const PeerAddress& peer);
     void connectionClosed();
+    void listenersClosed();
     bool isFull() const;
     void resumeAccepting();
     bool isAllClosed() const;
@@ -107,9 +137,13 @@ private:
     ServiceFactory_t m_serviceFactory;
     std::vector<Listener> m_listeners;
     std::vector<std::shared_ptr<Worker>> m_workers;
+    std::vector<ListeningSocket> m_sockets;     // each once; the workers' acceptors own them until they drain
+    std::unique_ptr<AddressCounter> m_counter;  // null: no limit per address
 
     std::atomic<size_t> m_connections{0};
-    std::atomic<size_t> m_undrained{0};          // workers that were told to drain and have not yet
+    bool m_isDraining = false;
+    bool m_isHandedOver = false;
+    std::atomic<size_t> m_undrained{0};          // workers of a server that drains with listeners
     std::atomic<bool> m_acceptingPaused{false};  // some acceptor waits for room
     std::mutex m_mutex;
     std::condition_variable m_allClosed;  // with m_mutex: m_connections became zero

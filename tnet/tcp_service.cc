@@ -8,4 +8,6 @@ void TcpService::onDrain(ConnChecker& connections) {
     connections.forEach([](const ConnectionPtr_t& connection) { connection->shutDown(); });
 }
 
+void TcpService::onListenersClosed(ConnChecker& connections) { TcpService::onDrain(connections); }
+
 }  // namespace tnet

@@ -16,9 +16,13 @@ public:
     // A connection was accepted: give it an event callback. Conn_EstablishedEvent follows after this call.
     virtual void onConnection(const ConnectionPtr_t& connection) = 0;
 
-    // The server drains: nothing new comes in. Finish what is in flight and end every connection;
+    // The server drains. Finish what is in flight and end every connection;
     // what is left at the deadline is closed. By default all are shut down (what is queued is delivered).
     virtual void onDrain(ConnChecker& connections);
+
+    // Follows onDrain when the listeners are closed: until then some more connections may have come, of peers that
+    // were on their way. By default these are shut down, too.
+    virtual void onListenersClosed(ConnChecker& connections);
 
 protected:
     TcpService() = default;

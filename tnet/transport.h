@@ -18,6 +18,7 @@
 #include <memory>
 #include <system_error>
 
+#include "tnet/peer_address.h"
 #include "tnet/security_info.h"
 
 namespace tnet {
@@ -58,6 +59,11 @@ public:
 
     // What the handshake agreed on; null if there was none. Once it is complete it stays the same object.
     virtual SecurityInfoPtr_t security() const { return nullptr; }
+
+    // Of a transport that is told who the peer is (PROXY protocol): it is not whom the socket names.
+    virtual bool tellsPeer() const { return false; }
+    // Who it is, once the handshake is complete; null before, and if it was not told: then it is whom the socket names.
+    virtual const PeerAddress* peer() const { return nullptr; }
 
     // True if a close should end our direction and await the peer's end, rather than just close.
     virtual bool wantsGracefulEnd() const = 0;

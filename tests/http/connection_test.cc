@@ -715,18 +715,63 @@ TEST_F(HttpDrainTest, RequestsThatHaveArrivedAreAnswered) {
     EXPECT_EQ(first[0].body, "1");
     EXPECT_EQ(first[0].header("Connection"), "close");
     EXPECT_EQ(parseReplies(used->collect())[0].body, "2");
-    EXPECT_TRUE(fresh->isClosed());
-    EXPECT_TRUE(used->isClosed());
+    EXPECT_TRUE(fresh->isEnded());
+    EXPECT_TRUE(used->isEnded());
 }
 
-TEST_F(HttpDrainTest, IdleConnectionsAreClosed) {
+// They were closed at once, in front of clients that were about to use them.
+TEST_F(HttpDrainTest, IdleConnectionsMayBringOneMoreRequest) {
+    const auto quiet = connect();
     const auto fresh = connect();
     const auto used = connect();
     used->feed(getRequest("/hi")).settle();
+    used->collect();
+    drain();
+    advance(milliseconds(900));
+    EXPECT_FALSE(quiet->isEnded());
+    for (ScriptedPeer* const peer : {fresh.get(), used.get()}) {
+        peer->feed(getRequest("/hi"));
+        const Replies replies = parseReplies(peer->collect());
+        ASSERT_EQ(replies.statuses(), std::vector<int>{200});
+        EXPECT_EQ(replies[0].header("Connection"), "close");
+        EXPECT_TRUE(peer->isEnded());
+    }
+    advance(milliseconds(200));
+    EXPECT_TRUE(quiet->isEnded());
+}
+
+TEST_F(HttpDrainTest, WithoutDrainTimeIdleConnectionsAreClosedAtOnce) {
+    limits().drainTime = milliseconds(0);
+    const auto fresh = connect();
     drain();
     fresh->settle();
-    EXPECT_TRUE(fresh->isClosed());
-    EXPECT_TRUE(used->isClosed());
+    EXPECT_TRUE(fresh->isEnded());
+}
+
+// A request that crosses the end of its connection meets an end of stream, not a reset that says nothing.
+TEST_F(HttpDrainTest, ARequestThatCrossesTheEndIsReadAndDropped) {
+    const auto peer = connect();
+    peer->withholdEnd();
+    drain();
+    advance(milliseconds(1000));
+    ASSERT_TRUE(peer->isEnded());
+    EXPECT_FALSE(peer->isClosed());
+    peer->feed(getRequest("/hi"));
+    EXPECT_EQ(peer->collect(), "");
+    EXPECT_FALSE(peer->isClosed());
+    advance(milliseconds(500));
+    EXPECT_TRUE(peer->isClosed());
+}
+
+// What arrives in the very round in which the time is over is answered.
+TEST_F(HttpDrainTest, AConnectionIsNotClosedOverARequestThatHasJustArrived) {
+    const auto peer = connect();
+    loop()->runAfter(milliseconds(1000), [&] { peer->feed(getRequest("/hi")); });  // runs first
+    drain();
+    peer->settle();
+    clock().advance(milliseconds(1000));
+    const Replies replies = parseReplies(peer->collect());
+    EXPECT_EQ(replies.statuses(), std::vector<int>{200});
 }
 
 TEST_F(HttpDrainTest, RequestsUnderWayAreAnsweredAndTheirConnectionClosed) {
@@ -749,7 +794,7 @@ TEST_F(HttpDrainTest, RequestsUnderWayAreAnsweredAndTheirConnectionClosed) {
         const Replies replies = parseReplies(peer->collect());
         ASSERT_EQ(replies.statuses(), std::vector<int>{200}) << replies;
         EXPECT_EQ(replies[0].header("Connection"), "close");
-        EXPECT_TRUE(peer->isClosed());
+        EXPECT_TRUE(peer->isEnded());
     }
 }
 
@@ -768,7 +813,9 @@ TEST_F(HttpDrainTest, AStreamUnderWayGoesOnToItsEnd) {
     const Replies replies = parseReplies(peer->collect());
     ASSERT_EQ(replies.size(), 1U);
     EXPECT_EQ(replies[0].body, "one two");
-    EXPECT_TRUE(peer->isClosed());
+    EXPECT_FALSE(peer->isEnded());  // its head said nothing of an end: the client may go on
+    advance(seconds(1));
+    EXPECT_TRUE(peer->isEnded());
 }
 
 TEST_F(HttpDrainTest, AnAnswerOnItsWayIsNotCut) {
@@ -780,15 +827,30 @@ TEST_F(HttpDrainTest, AnAnswerOnItsWayIsNotCut) {
     advance(seconds(6));
     EXPECT_FALSE(peer->isClosed());
     peer->transport().unblockWrites();
-    const Replies replies = parseReplies(peer->collectUntilClosed());
+    const Replies replies = parseReplies(peer->collect());
     ASSERT_EQ(replies.size(), 1U);
     EXPECT_EQ(replies[0].body.size(), 500'000U);
+    EXPECT_TRUE(peer->isEnded());
 }
 
-TEST_F(HttpDrainTest, OnlyTheFirstOfPipelinedRequestsIsAnswered) {
+// Only the first was answered, though all had arrived.
+TEST_F(HttpDrainTest, PipelinedRequestsThatHaveArrivedAreAnswered) {
     const auto peer = connect();
     peer->feed(getRequest("/held") + getRequest("/hi") + getRequest("/hi")).settle();
     drain();
+    held[0].respond(HttpResponse::text("late"));
+    const Replies replies = parseReplies(peer->collect());
+    ASSERT_EQ(replies.statuses(), (std::vector<int>{200, 200, 200}));
+    EXPECT_FALSE(replies[1].has("Connection"));
+    EXPECT_EQ(replies[2].header("Connection"), "close");
+    EXPECT_TRUE(peer->isEnded());
+}
+
+TEST_F(HttpDrainTest, AClientThatAlwaysPipelinesIsCutOffWhenItsTimeIsOver) {
+    const auto peer = connect();
+    peer->feed(getRequest("/held") + getRequest("/hi")).settle();
+    drain();
+    advance(seconds(1));
     held[0].respond(HttpResponse::text("late"));
     const Replies replies = parseReplies(peer->collect());
     EXPECT_EQ(replies.statuses(), std::vector<int>{200});
@@ -797,15 +859,19 @@ TEST_F(HttpDrainTest, OnlyTheFirstOfPipelinedRequestsIsAnswered) {
 }
 
 // With TLS a connection that was accepted before may be ready only now.
-TEST_F(HttpDrainTest, ConnectionsThatAreReadyAfterwardsAreClosed) {
+TEST_F(HttpDrainTest, ConnectionsThatAreReadyAfterwardsHaveTheirTime) {
     ScriptedPeer peer(loop());
     peer.transport().onHandshake(ScriptedTransport::wantsRead());
     service().onConnection(peer.connection());
     peer.start();
     drain();
+    advance(seconds(5));
     peer.transport().becomeReadable();
     peer.settle();
-    EXPECT_TRUE(peer.isClosed());
+    advance(milliseconds(900));
+    EXPECT_FALSE(peer.isEnded());
+    advance(milliseconds(100));
+    EXPECT_TRUE(peer.isEnded());
 }
 
 }  // namespace

@@ -313,12 +313,12 @@ TEST_F(HttpDeadlineTest, IdleConnectionsAreClosedWithoutAWord) {
     used->feed(getRequest("/hi")).settle();
     used->collect();
     advance(seconds(58));
-    EXPECT_FALSE(fresh->isClosed());
+    EXPECT_FALSE(fresh->isEnded());
     advance(seconds(1));
-    EXPECT_TRUE(fresh->isClosed());
-    EXPECT_FALSE(used->isClosed());
+    EXPECT_TRUE(fresh->isEnded());
+    EXPECT_FALSE(used->isEnded());
     advance(seconds(1));
-    EXPECT_TRUE(used->isClosed());
+    EXPECT_TRUE(used->isEnded());
     EXPECT_EQ(fresh->collect() + used->collect(), "");
 }
 
@@ -330,7 +330,7 @@ TEST_F(HttpDeadlineTest, EveryRequestBeginsTheIdleTimeAnew) {
         EXPECT_EQ(statuses(*peer), std::vector<int>{200});
     }
     advance(seconds(61));
-    EXPECT_TRUE(peer->isClosed());
+    EXPECT_TRUE(peer->isEnded());
 }
 
 TEST_F(HttpDeadlineTest, ManyIdleConnectionsEndEachInItsTime) {
@@ -344,7 +344,7 @@ TEST_F(HttpDeadlineTest, ManyIdleConnectionsEndEachInItsTime) {
     for (int second = 50; second < 120; ++second) {
         for (size_t i = 0; i < 50; ++i) {
             const int ends = i % 2 == 0 ? 50 + 60 : static_cast<int>(i) + 60;
-            EXPECT_EQ(peers[i]->isClosed(), second >= ends) << i << " after " << second;
+            EXPECT_EQ(peers[i]->isEnded(), second >= ends) << i << " after " << second;
         }
         advance(seconds(1));
     }
@@ -358,9 +358,9 @@ TEST_F(HttpDeadlineTest, AConnectionWithARequestIsNotIdle) {
     EXPECT_TRUE(held[0].respond(HttpResponse::text("at last")));
     EXPECT_EQ(statuses(*peer), std::vector<int>{200});
     advance(seconds(59));
-    EXPECT_FALSE(peer->isClosed());
+    EXPECT_FALSE(peer->isEnded());
     advance(seconds(2));
-    EXPECT_TRUE(peer->isClosed());
+    EXPECT_TRUE(peer->isEnded());
 }
 
 TEST_F(HttpDeadlineTest, ALongAnswerToASlowReaderIsNotIdle) {

@@ -577,6 +577,33 @@ TEST_F(HttpServerTest, AFloodOfPipelinedRequestsIsAnsweredWhenItIsRead) {
     for (int i = 0; i < kRequests; ++i) ASSERT_EQ(replies[static_cast<size_t>(i)].body, std::to_string(i));
 }
 
+// --- Limits per address ---
+
+TEST_F(HttpServerTest, AnAddressThatAsksTooOftenIsToldToWait) {
+    HttpServer::Settings settings;
+    settings.limits.addressRequestsPerSecond = 1;
+    settings.limits.addressRequestBurst = 3;
+    makeServer(settings);
+    start(2);
+    BlockingClient c = client();
+    for (int i = 0; i < 3; ++i) c.send(getRequest("/hi"));
+    EXPECT_EQ(receiveReplies(c, 3).statuses(), (std::vector<int>{200, 200, 200}));
+    // On any of its connections, and loops; the connection is kept.
+    for (int i = 0; i < 5; ++i) {
+        BlockingClient other = client();
+        other.send(getRequest("/hi") + postRequest("/echo", "body"));
+        const Replies replies = parseReplies(other.receiveAll());  // a body that is not read ends it
+        ASSERT_EQ(replies.statuses(), (std::vector<int>{429, 429}));
+        EXPECT_EQ(replies[0].header("Retry-After"), "1");
+        EXPECT_FALSE(replies[0].has("Connection"));
+        EXPECT_EQ(replies[1].header("Connection"), "close");
+    }
+    EXPECT_TRUE(waitUntil([&] {
+        c.send(getRequest("/hi"));
+        return receiveReplies(c, 1)[0].status == 200;
+    }));
+}
+
 // --- Draining ---
 
 TEST_F(HttpServerTest, DrainAnswersWhatIsUnderWayAndReportsNothingForced) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
@@ -23,6 +24,8 @@
 #include "tests/support/scripted_transport.h"
 #include "tnet/address.h"
 #include "tnet/connection.h"
+#include "tnet/proxy_transport.h"
+#include "tnet/socket.h"
 #include "tnet/stack_buffer.h"
 #include "tnet/tcp_service.h"
 
@@ -76,6 +79,8 @@ void mustStart(TcpServer& server, size_t threads) {
 bool isEchoed(BlockingClient& client, const std::string& text) {
     return client.send(text) && client.receive(text.size()) == text;
 }
+
+class AttachedServerTest : public LoopTest {};
 
 TEST(TcpServerTest, AllItsLoopsServe) {
     constexpr size_t kLoops = 3;
@@ -234,7 +239,120 @@ TEST(TcpServerTest, AStartThatFailsSaysSoAndLeavesNothingBehind) {
     EXPECT_FALSE(BlockingClient::connectTo(address).valid()) << "still listening";
 }
 
+// Three sockets of one group, which the kernel spreads connections over: with fewer loops some have several of them,
+// with more some share one. All are served.
+TEST(TcpServerTest, InheritedSocketsAreAllServedByHoweverManyLoops) {
+    for (const size_t threads : {1U, 2U, 3U, 5U}) {
+        SCOPED_TRACE(threads);
+        Tally tally;
+        TcpServer server;
+        server.setEventCallback(echo(tally));
+        auto first = listenOn(Address::loopback(0), {.reusePort = true});
+        ASSERT_TRUE(first.ok());
+        const Address address = localAddress(first->get());
+        ASSERT_TRUE(server.listen(std::move(*first)).ok());
+        for (int i = 0; i < 2; ++i) {
+            auto next = listenOn(address, {.joinGroup = true});
+            ASSERT_TRUE(next.ok());
+            const auto bound = server.listen(std::move(*next));
+            ASSERT_TRUE(bound.ok());
+            EXPECT_EQ(*bound, address);
+        }
+        mustStart(server, threads);
+        EXPECT_EQ(server.handOver().size(), 3U);
+        std::vector<BlockingClient> clients;
+        for (int i = 0; i < 60; ++i) {
+            clients.push_back(BlockingClient::connectTo(address));
+            ASSERT_TRUE(isEchoed(clients.back(), "hello " + std::to_string(i)));
+        }
+    }
+}
+
+TEST(TcpServerTest, ListensOnSocketsOnly) {
+    TcpServer server;
+    const auto bound = server.listen(FileDescriptor(::dup(STDERR_FILENO)));
+    ASSERT_FALSE(bound.ok());
+    EXPECT_EQ(bound.error().code, std::errc::not_a_socket);
+}
+
+// The one that holds the sockets next goes on: neither is its peers' first packet dropped, nor are they reset.
+TEST(TcpServerTest, WhatIsHandedOverStaysOpenForItsNextHolder) {
+    Tally tally;
+    auto old = std::make_unique<TcpServer>();
+    old->setEventCallback(echo(tally));
+    const Address address = mustListen(*old);
+    mustStart(*old, 3);
+    TcpServer next;
+    next.setEventCallback(echo(tally));
+    for (const int socket : old->handOver()) ASSERT_TRUE(next.listen(FileDescriptor(::dup(socket))).ok());
+    EXPECT_EQ(old->drain(seconds(60)), 0U);
+    old.reset();
+    std::vector<BlockingClient> waiting;  // in the queues of all
+    for (int i = 0; i < 60; ++i) waiting.push_back(BlockingClient::connectTo(address));
+    mustStart(next, 2);
+    for (BlockingClient& client : waiting) EXPECT_TRUE(isEchoed(client, "hello"));
+}
+
 // --- Limits ---
+
+TEST_F(AttachedServerTest, OneAddressHasNoMoreConnectionsThanItMay) {
+    Tally tally;
+    TcpServer::Settings settings;
+    settings.maxConnectionsPerAddress = 2;
+    TcpServer server(settings);
+    server.setEventCallback(echo(tally));
+    const Address tcp = mustListen(server);
+    const Address local = mustListen(server, unixAddress("per-address"));
+    ASSERT_TRUE(server.attach(loop()).ok());
+    std::vector<BlockingClient> clients;
+    for (int i = 0; i < 2; ++i) clients.push_back(BlockingClient::connectTo(tcp));
+    ASSERT_TRUE(runUntil([&] { return server.connections() == 2; }));
+    BlockingClient third = BlockingClient::connectTo(tcp);
+    runRounds();
+    EXPECT_EQ(third.receiveAll(), "");
+    EXPECT_EQ(server.connections(), 2U);
+    EXPECT_EQ(tally.count(Conn_EstablishedEvent), 2) << "the third was shown to the service";
+    // Peers without an address are not counted.
+    for (int i = 0; i < 5; ++i) clients.push_back(BlockingClient::connectTo(local));
+    ASSERT_TRUE(runUntil([&] { return server.connections() == 7; }));
+    // One goes, one may come.
+    clients.front().close();
+    ASSERT_TRUE(runUntil([&] { return server.connections() == 6; }));
+    clients.push_back(BlockingClient::connectTo(tcp));
+    ASSERT_TRUE(runUntil([&] { return server.connections() == 7; }));
+    server.stop();
+}
+
+// Behind a proxy the address is the one that it tells.
+TEST_F(AttachedServerTest, TheLimitPerAddressIsAboutTheProxysClient) {
+    Tally tally;
+    TcpServer::Settings settings;
+    settings.maxConnectionsPerAddress = 1;
+    TcpServer server(settings);
+    server.setEventCallback(echo(tally));
+    const auto bound = server.listen(Address::loopback(0), proxyProtocol());
+    ASSERT_TRUE(bound.ok());
+    ASSERT_TRUE(server.attach(loop()).ok());
+    std::vector<BlockingClient> clients;
+    const auto connectFor = [&](const std::string& header) {
+        clients.push_back(BlockingClient::connectTo(*bound));
+        clients.back().send(header);
+        runUntil([&, before = tally.count(Conn_EstablishedEvent) + tally.count(Conn_CloseEvent)] {
+            return tally.count(Conn_EstablishedEvent) + tally.count(Conn_CloseEvent) > before;
+        });
+        return server.connections();
+    };
+    EXPECT_EQ(connectFor("PROXY TCP6 2001:db8::1 ::1 1 2\r\n"), 1U);
+    EXPECT_EQ(connectFor("PROXY TCP6 2001:db8::2 ::1 1 2\r\n"), 1U) << "of the same /64";
+    EXPECT_EQ(connectFor("PROXY TCP6 2001:db8:0:1::2 ::1 1 2\r\n"), 2U);
+    EXPECT_EQ(connectFor("PROXY UNKNOWN\r\n"), 3U);
+    EXPECT_EQ(connectFor("PROXY UNKNOWN\r\n"), 4U) << "the proxy's own are not counted";
+    EXPECT_EQ(connectFor("no header"), 4U);
+    clients.front().close();
+    ASSERT_TRUE(runUntil([&] { return server.connections() == 3; }));
+    EXPECT_EQ(connectFor("PROXY TCP6 2001:db8::3 ::1 1 2\r\n"), 4U);
+    server.stop();
+}
 
 TEST(TcpServerTest, AcceptingPausesAtTheLimitAndResumesBelowIt) {
     constexpr size_t kLimit = 4;
@@ -346,8 +464,6 @@ TEST(TcpServerTest, ARequestToResumeThatComesTooLateIsNotFollowed) {
     EXPECT_TRUE(hasAccepted(6)) << "nobody resumes any more";
 }
 
-class AttachedServerTest : public LoopTest {};
-
 TEST_F(AttachedServerTest, WithOneLoopTheLimitIsExact) {
     Tally tally;
     TcpServer::Settings settings;
@@ -436,6 +552,30 @@ TEST_F(AttachedServerTest, BeginDrainLetsItsConnectionsFinish) {
     ASSERT_TRUE(runUntil([&] { return server.connections() == 0; }));
     EXPECT_TRUE(client.isAtEnd());
     EXPECT_FALSE(BlockingClient::connectTo(address).valid());
+}
+
+// Closed at once, a listener resets who connects between its last accept and its close.
+TEST_F(AttachedServerTest, WhoComesAfterTheDrainBeganIsRefused) {
+    for (const Address& where : {Address::loopback(0), *Address::parse("[::1]:0"), unixAddress("refused")}) {
+        Tally tally;
+        TcpServer server;
+        server.setEventCallback(echo(tally));
+        const Address address = mustListen(server, where);
+        ASSERT_TRUE(server.attach(loop()).ok());
+        BlockingClient early = BlockingClient::connectTo(address);  // in the backlog
+        server.beginDrain();
+        const auto late = openSocket(address.family());
+        ASSERT_TRUE(late.ok());
+        EXPECT_EQ(::connect(late->get(), address.data(), address.size()), -1) << address.toString();
+        const std::error_code error =
+            errno == EINPROGRESS ? socketError(late->get()) : std::error_code(errno, std::generic_category());
+        EXPECT_EQ(error, std::errc::connection_refused) << address.toString();
+        ASSERT_TRUE(runUntil([&] { return tally.count(Conn_EstablishedEvent) == 1; })) << address.toString();
+        advance(TcpServer::Settings().handshakeTime);
+        EXPECT_TRUE(early.isAtEnd());
+        EXPECT_EQ(server.connections(), 0U);
+        server.stop();
+    }
 }
 
 // --- Services ---
