@@ -1,4 +1,6 @@
 // http_server: what tnet's HTTP layer does, on one page. Run it and open http://localhost:8080/.
+//
+// SIGTERM and SIGINT drain; SIGUSR2 starts the program again on the same sockets, and drains when that serves.
 #include <charconv>
 #include <csignal>
 #include <cstdio>

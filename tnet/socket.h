@@ -66,8 +66,8 @@ Result<FileDescriptor> listenOn(const Address& address, const ListenOptions& opt
 
 // From now on nobody new comes to `listener`, as if it were closed already, while who is connected, or about to be, can
 // still be accepted: what a listener needs before it is closed, since closing resets all of these. What other
-// processes hold of the same socket is affected, too, and nothing undoes it. Errors: not supported (TCP, before Linux
-// 5.7: no_protocol_option or operation_not_permitted), or what the kernel says.
+// processes hold of the same socket is affected, too, and nothing undoes it. Errors: what the kernel says, as before
+// Linux 5.7, or without CAP_NET_RAW to a TCP socket that is bound to an interface (operation_not_permitted).
 std::error_code refuseNewPeers(int listener);
 
 // The two ends of a socket; AF_UNSPEC if the call fails (not connected, say).

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
@@ -16,8 +17,8 @@
 namespace tnet {
 namespace {
 
-constexpr int kFirst = 3;  // of the inherited sockets
-constexpr const char* kReadyVariable = "TNET_READY_FD";
+constexpr int kFirst = 3;                             // of the inherited sockets
+constexpr const char* kReadyVariable = "TNET_READY";  // "<descriptor>:<pid of the successor>"
 constexpr char kServes = 'S';
 constexpr char kNotStarted = 'E';  // errno follows
 
@@ -26,7 +27,7 @@ constexpr char kNotStarted = 'E';  // errno follows
 struct Plan {
     std::vector<char*> arguments{};
     std::vector<char*> environment{};
-    char* pidDigits = nullptr;  // of LISTEN_PID
+    std::array<char*, 2> pidDigits{};  // where the environment has the successor's pid
     std::vector<int> sockets{};
     int channel = -1;  // where the successor tells; becomes the descriptor behind the sockets
 };
@@ -74,7 +75,7 @@ bool placeAll(Plan& plan) {
     sigset_t none;
     sigemptyset(&none);
     if (placeAll(plan)) {
-        writePid(plan.pidDigits);
+        for (char* const digits : plan.pidDigits) writePid(digits);
         ::sigprocmask(SIG_SETMASK, &none, nullptr);
         ::execve(plan.arguments[0], plan.arguments.data(), plan.environment.data());
     }
@@ -101,7 +102,9 @@ Result<std::unique_ptr<Successor>> Successor::spawn(IOLoop* loop, const std::vec
     std::string pid = "LISTEN_PID=" + std::string(20, '0');
     std::string count = "LISTEN_FDS=" + std::to_string(sockets.size());
     std::string ready =
-        std::string(kReadyVariable) + "=" + std::to_string(kFirst + static_cast<int>(sockets.size()));
+        std::string(kReadyVariable) + "=" + std::to_string(kFirst + static_cast<int>(sockets.size())) + ":";
+    const size_t readyPid = ready.size();
+    ready.append(20, '0');
     Plan plan;
     for (std::string& text : texts) plan.arguments.push_back(text.data());
     plan.arguments.push_back(nullptr);
@@ -113,7 +116,7 @@ Result<std::unique_ptr<Successor>> Successor::spawn(IOLoop* loop, const std::vec
     }
     for (std::string* const text : {&pid, &count, &ready}) plan.environment.push_back(text->data());
     plan.environment.push_back(nullptr);
-    plan.pidDigits = pid.data() + std::strlen("LISTEN_PID=");
+    plan.pidDigits = {pid.data() + std::strlen("LISTEN_PID="), ready.data() + readyPid};
     plan.sockets = sockets;
     plan.channel = theirs.get();
 
@@ -164,13 +167,16 @@ void Successor::readOutcome() {
 }
 
 void tellPredecessor() {
+    static std::atomic<bool> isTold{false};
     const char* const text = std::getenv(kReadyVariable);
     if (text == nullptr) return;
+    // Of an environment that went on to a child of the successor, the pid is another.
     int fd = -1;
-    const auto [end, error] = std::from_chars(text, text + std::strlen(text), fd);
-    const bool isNumber = error == std::errc() && *end == '\0' && fd >= kFirst;
-    ::unsetenv(kReadyVariable);
-    if (!isNumber) return;
+    int pid = -1;
+    const char* const end = text + std::strlen(text);
+    const char* const colon = std::from_chars(text, end, fd).ptr;
+    if (colon == end || std::from_chars(colon + 1, end, pid).ptr != end) return;
+    if (fd < kFirst || pid != ::getpid() || isTold.exchange(true)) return;
     const FileDescriptor channel(fd);
     [[maybe_unused]] const ssize_t written = ::send(channel.get(), &kServes, 1, MSG_NOSIGNAL);
 }

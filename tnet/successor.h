@@ -67,7 +67,7 @@ private:
 };
 
 // In the successor: it serves now, and the predecessor may leave. Does nothing in a process that is none, or a second
-// time. Before other threads are started, or after they have stopped looking at the environment.
+// time. Any thread.
 void tellPredecessor();
 
 }  // namespace tnet

@@ -14,7 +14,6 @@
 #include "tests/support/loop_fixture.h"
 #include "tests/support/scripted_transport.h"
 #include "tnet/connection.h"
-#include "tnet/security_info.h"
 
 namespace tnet {
 namespace {
