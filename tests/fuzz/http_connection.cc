@@ -27,6 +27,7 @@
 #include "tests/support/scripted_peer.h"
 #include "tnet/conn_checker.h"
 #include "tnet/connection.h"
+#include "tnet/stack_buffer.h"
 
 namespace tnet {
 namespace {
@@ -57,7 +58,7 @@ public:
             const std::string_view command = input.command();
             if (!command.empty()) perform(command.front(), command.substr(1));
         }
-        m_kept.clear();
+        dropKept();
         m_wire->finish();
         EXPECT_EQ(m_openUpgrades, 0) << "an upgraded connection closed without Conn_CloseEvent";
         check();
@@ -74,16 +75,17 @@ private:
     void perform(char letter, std::string_view argument) {
         if (m_wire->command(letter, argument)) return;
         switch (letter) {
-            case 'u':
-                if (!m_kept.empty()) callKept(argument);
-                break;
-            case 'k': m_kept.clear(); break;
+            case 'u': callKept(argument); break;
+            case 'k': dropKept(); break;
             case 'D': drain(); break;
             default: break;
         }
     }
 
+    void dropKept() { const auto dropped = std::exchange(m_kept, {}); }
+
     void callKept(std::string_view calls) {
+        if (m_kept.empty()) return;
         Kept first = std::move(m_kept.front());
         m_kept.pop_front();
         try {
@@ -113,14 +115,19 @@ private:
                 case 'W': writer.write(std::string(1500, 'W')); break;
                 case 'f': writer.finish(); break;
                 case 'F': writer.finish(trailers()); break;
-                case 'd': writer.onDrain([this] { ++m_calls; }); break;
-                case 'g': responder.onClientGone([this] { ++m_calls; }); break;
+                case 'd': writer.onDrain([this] { callKept("wk"); }); break;
+                case 'D': writer.onDrain([this] { callKept("wf"); }); break;
+                case 'g': responder.onClientGone([this] { callKept("rwk"); }); break;
+                case 'G': responder.onClientGone([this] { dropKept(); }); break;
                 case 'h': responder.onResponse([](HttpResponse& r) { r.header("X-Hook", "1"); }); break;
                 case 'H':
                     responder.onResponse([](HttpResponse&) { throw std::runtime_error("hook"); });
                     break;
                 case 'b':
-                    responder.readBody([this](std::string_view piece, bool) { m_calls += piece.size(); });
+                    responder.readBody([this](std::string_view piece, bool) { m_bodyBytes += piece.size(); });
+                    break;
+                case 'a':
+                    responder.readBody([this](std::string_view, bool last) { callKept(last ? "r" : "pPk"); });
                     break;
                 case 'B':
                     responder.readBody([](std::string_view, bool) { throw std::runtime_error("body"); });
@@ -152,12 +159,29 @@ private:
     void upgrade(HttpResponder& responder) {
         responder.upgrade(HttpResponse(101), [this](const ConnectionPtr_t& connection) {
             ++m_openUpgrades;
-            connection->setEventCallback([this](const ConnectionPtr_t& c, ConnEvent event, const void*) {
-                EXPECT_EQ(m_openUpgrades, 1) << "an event behind Conn_CloseEvent";
-                if (event == Conn_CloseEvent) --m_openUpgrades;
-                if (event == Conn_ReadEvent) c->send("echo");
-            });
+            connection->setEventCallback(
+                [this](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
+                    EXPECT_EQ(m_openUpgrades, 1) << "an event behind Conn_CloseEvent";
+                    if (event == Conn_CloseEvent) --m_openUpgrades;
+                    if (event == Conn_ReadEvent) c->send("echo");
+                    if (event == Conn_ReadEvent) answer(*c, static_cast<const StackBuffer*>(context)->view());
+                });
         });
+    }
+
+    void answer(Connection& connection, std::string_view bytes) {
+        switch (bytes.empty() ? ' ' : bytes.front()) {
+            case 'C': connection.close(); break;
+            case 'S': connection.shutDown(); break;
+            case 'W': connection.shutDownWrite(); break;
+            case 'P': connection.pauseReading(); break;
+            case 'O':  // another one takes over
+                connection.setEventCallback([this](const ConnectionPtr_t&, ConnEvent event, const void*) {
+                    if (event == Conn_CloseEvent) --m_openUpgrades;
+                });
+                break;
+            default: break;
+        }
     }
 
     // What was written is whole replies, in order; the last may be broken off, if the connection was.
@@ -194,7 +218,7 @@ private:
     std::unique_ptr<Wire> m_wire{};
     std::unique_ptr<ConnChecker> m_checker{};
     std::deque<Kept> m_kept{};
-    size_t m_calls = 0;
+    size_t m_bodyBytes = 0;
     int m_openUpgrades = 0;
 };
 

@@ -67,9 +67,11 @@ private:
         route.compression = static_cast<WsCompression>((flags >> 2 & 3) % 3);
         route.compressFromBytes = 4;
         route.keepRequest = (flags & 64) != 0;
-        route.onOpen = [this](const WsConnectionPtr_t& connection) {
+        const bool isForgotten = (flags & 192) == 64;
+        route.onOpen = [this, isForgotten](const WsConnectionPtr_t& connection) {
             EXPECT_EQ(++m_opens, 1);
             m_connection = connection;
+            if (isForgotten) call("sTd");
         };
         const auto handle = [this](std::string_view text) {
             EXPECT_EQ(m_closes, 0) << "a message behind onClose";
@@ -86,9 +88,10 @@ private:
         }
         route.onPong = [handle](const WsConnectionPtr_t&, std::string_view text) { handle(text); };
         route.onDrain = [handle](const WsConnectionPtr_t&) { handle("s"); };
-        route.onClose = [this](const WsConnectionPtr_t& connection, WsCloseCode, std::string_view) {
+        route.onClose = [this, flags](const WsConnectionPtr_t& connection, WsCloseCode, std::string_view) {
             EXPECT_EQ(++m_closes, m_opens);
             EXPECT_EQ(connection->send("late"), WsSendStatus::Closed);
+            call((flags & 1) != 0 ? "sTcAd" : "sTcA");
         };
         return route;
     }
@@ -143,6 +146,7 @@ private:
                 case 'R': connection.resumeReading(); break;
                 case 'c': connection.close(WsCloseCode::Normal, "done"); break;
                 case 'A': connection.abort(); break;
+                case 'd': m_connection.reset(); return;
                 case 'X': throw std::runtime_error("handler");
                 default: break;
             }
