@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <deque>
 #include <memory>
 #include <stdexcept>
@@ -174,7 +175,11 @@ private:
             case 'C': connection.close(); break;
             case 'S': connection.shutDown(); break;
             case 'W': connection.shutDownWrite(); break;
-            case 'P': connection.pauseReading(); break;
+            case 'P':  // not for ever: the peer's end is noticed behind it only
+                connection.pauseReading();
+                loop()->runAfter(std::chrono::seconds(1),
+                                 [kept = connection.shared_from_this()] { kept->resumeReading(); });
+                break;
             case 'O':  // another one takes over
                 connection.setEventCallback([this](const ConnectionPtr_t&, ConnEvent event, const void*) {
                     if (event == Conn_CloseEvent) --m_openUpgrades;
