@@ -860,6 +860,7 @@ TEST_F(HttpDrainTest, AClientThatAlwaysPipelinesIsCutOffWhenItsTimeIsOver) {
 
 // With TLS a connection that was accepted before may be ready only now.
 TEST_F(HttpDrainTest, ConnectionsThatAreReadyAfterwardsHaveTheirTime) {
+    if (ScriptedPeer::isSecure()) GTEST_SKIP() << "its handshake is scripted";
     ScriptedPeer peer(loop());
     peer.transport().onHandshake(ScriptedTransport::wantsRead());
     service().onConnection(peer.connection());

@@ -145,8 +145,10 @@ async function killedAndRestarted() {
 }
 
 async function drained() {
+    // The page may be refused again before the server has ended.
+    const told = waitForState(/^closed with 1001: the server is shutting down; reconnecting in \d+ s$/);
     assert.equal(await server.end('SIGTERM'), 0);
-    await waitForState(/^closed with 1001: the server is shutting down; reconnecting in \d+ s$/);
+    await told;
     await server.start(server.port);
     await waitForState(/^open$/);
     await server.publish('demo', 'ten');
