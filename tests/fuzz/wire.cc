@@ -84,7 +84,7 @@ void Wire::finish() {
     EXPECT_EQ(m_peer.transport().calls(), m_callsAtClose) << "it was used after the connection had closed";
 }
 
-void Wire::onConnectionClosed() {
+void Wire::onConnectionClosed(const Connection&) {
     ++m_closes;
     m_callsAtClose = m_peer.transport().calls();
 }

@@ -36,7 +36,7 @@ public:
     const std::string& sent() const { return m_sent; }        // by the peer
     const std::string& written() const { return m_written; }  // to it; complete after finish()
 
-    void onConnectionClosed() override;
+    void onConnectionClosed(const Connection& connection) override;
 
 private:
     void feed(std::string_view bytes, size_t fragment, ScriptedPeer::Arrival arrival);

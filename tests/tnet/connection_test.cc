@@ -1379,7 +1379,7 @@ TEST_F(ConnectionTest, ACallbackThatHoldsItsConnectionIsNoLeak) {
 class CountingObserver final : public ConnectionObserver {
 public:
     explicit CountingObserver(const EventLog& log) : m_log(log) {}
-    void onConnectionClosed() override {
+    void onConnectionClosed(const Connection&) override {
         ++calls;
         EXPECT_TRUE(m_log.has(Conn_CloseEvent)) << "told before the callback";
     }
