@@ -574,6 +574,8 @@ void Connection::emit(const ConnectionPtr_t& self, ConnEvent event, const void* 
 // --- Observing ---
 
 bool Connection::hasInput() const {
+    // What cannot be read, the next round will not read: nobody is to wait for that.
+    if (m_state != ConnState::Connected || m_inputEnded || m_readWantsWrite) return false;
     if (m_transport->hasPendingInput()) return true;
     int bytes = 0;
     return m_socket.valid() && ::ioctl(m_socket.get(), FIONREAD, &bytes) == 0 && bytes > 0;

@@ -146,6 +146,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Refusal{"localhost", "other.test", X509_V_ERR_HOSTNAME_MISMATCH},
                     Refusal{"localhost", "127.0.0.2", X509_V_ERR_IP_ADDRESS_MISMATCH},
                     Refusal{"example", "localhost", X509_V_ERR_HOSTNAME_MISMATCH},
+                    Refusal{"other", ".test", X509_V_ERR_HOSTNAME_MISMATCH},
                     Refusal{"expired", "localhost", X509_V_ERR_CERT_HAS_EXPIRED},
                     Refusal{"not-yet-valid", "localhost", X509_V_ERR_CERT_NOT_YET_VALID},
                     Refusal{"self-signed", "localhost", X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT},

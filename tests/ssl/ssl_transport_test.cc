@@ -343,6 +343,30 @@ TEST(SslTransport13Test, SessionTicketsLeaveWithTheFirstAnswer) {
     EXPECT_EQ(SSL_SESSION_is_resumable(SSL_get0_session(client.ssl())), 1) << "no ticket came";
 }
 
+// The answer to a KeyUpdate that came with the last flight overtook the tickets, which were sealed before it.
+TEST(SslTransport13Test, NothingOvertakesTheSessionTickets) {
+    for (const bool hasRequest : {false, true}) {
+        TlsClient client(TlsVersion::Tls13);
+        Server server;
+        server.handshake();
+        server.lower->feed(client.takeOutput());
+        server.handshake();
+        client.feed(server.lower->takeWritten());
+        client.sendKeyUpdate(true);
+        if (hasRequest) client.send("request");
+        server.lower->feed(client.takeOutput());
+        EXPECT_EQ(server.handshake(), IoStatus::Ok);
+        EXPECT_EQ(server.readAll(), hasRequest ? "request" : "");
+        client.feed(server.lower->takeWritten());
+        EXPECT_EQ(client.error(), "");
+        server.writeAll("answer");
+        client.feed(server.lower->takeWritten());
+        EXPECT_EQ(client.takeReceived(), "answer");
+        EXPECT_EQ(client.error(), "");
+        EXPECT_EQ(SSL_SESSION_is_resumable(SSL_get0_session(client.ssl())), 1);
+    }
+}
+
 TEST(SslTransport13Test, SessionTicketsLeaveAtOnceWhereNoRequestCame) {
     TlsClient client(TlsVersion::Tls13);
     Server server;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "tests/support/hex.h"
@@ -149,6 +150,23 @@ TEST_P(TlsSuiteTest, MoreKeysThanCachedContexts) {
         writes.erase(writes.begin() + 5);  // a place that becomes free
         reads.erase(reads.begin() + 5);
     }
+}
+
+// A loop's connections may be destroyed by the thread that ends it.
+TEST_P(TlsSuiteTest, AKeyMayEndOnAnotherThread) {
+    std::unique_ptr<TlsKey> key;
+    std::thread([&] {
+        const auto first = makeKey();
+        seal(*first, RecordType::ApplicationData, "so that the other has not the first place");
+        key = makeKey();
+        seal(*key, RecordType::ApplicationData, "text");
+    }).join();
+    std::thread([&] { key.reset(); }).join();
+    std::thread([&] {
+        const auto own = makeKey();
+        const std::string record = seal(*own, RecordType::ApplicationData, "text");
+        EXPECT_EQ(open(*makeKey(), record), "text");
+    }).join();
 }
 
 INSTANTIATE_TEST_SUITE_P(Suites, TlsSuiteTest, testing::Values(0x1301, 0x1302, 0x1303));

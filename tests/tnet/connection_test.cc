@@ -279,6 +279,22 @@ TEST_F(ConnectionTest, PausedReadingLeavesInputInTheSocketWithoutSpinning) {
 
 // Input that the transport has decrypted already is forgotten by epoll: the socket never becomes
 // readable for it again.
+// An idle connection is not closed over input that the next round reads. This one would never have been closed.
+TEST_F(ConnectionSeamTest, InputThatCannotBeReadIsNotWaitedFor) {
+    Watched w(loop());
+    w.peer.start();
+    w.peer.transport().blockWrites();
+    w.peer.transport().feedWantWrite();
+    w.peer.feed("behind").settle();
+    EXPECT_FALSE(w.connection().hasInput());
+    w.peer.transport().unblockWrites();
+    w.peer.settle();
+    EXPECT_EQ(w.log.bytes, "behind");
+    w.connection().pauseReading();
+    w.peer.feed("more");
+    EXPECT_TRUE(w.connection().hasInput());
+}
+
 TEST_F(ConnectionTest, ResumingFindsInputThatIsAlreadyDecrypted) {
     for (const size_t fragment : kFragments) {
         SCOPED_TRACE(fragment);

@@ -68,8 +68,9 @@ bool expectAddress(SSL* ssl, const std::string& address) {
 }
 
 bool expectName(SSL* ssl, const std::string& name) {
-    // An embedded NUL would cut it short for SNI; an empty name would check nothing.
-    if (name.empty() || name.find('\0') != std::string::npos) return false;
+    // An embedded NUL would cut it short for SNI; an empty name would check nothing, and one that begins with a dot
+    // stands for all names below it with OpenSSL.
+    if (name.empty() || name.front() == '.' || name.find('\0') != std::string::npos) return false;
     SSL_set_hostflags(ssl, kHostFlags);
     // The macro for it has a C cast.
     return SSL_set1_host(ssl, name.c_str()) == 1 &&

@@ -245,10 +245,11 @@ private:
     // Sends the output; what the kernel does not take is kept. Ok: it took all.
     IoResult flush(int fd, SslBuffers& buffers) {
         if (buffers.output.empty()) return {};
-        if (m_outputBlocked) {
+        if (m_outputBlocked || (m_backlog && !m_backlog->output.empty())) {
+            // Behind what is kept already: records leave in the order in which they were sealed.
             backlog().output.append(buffers.output.view());
             buffers.output.clear(kKeptBufferBytes);
-            return {IoStatus::WantWrite};
+            return m_outputBlocked ? IoResult{IoStatus::WantWrite} : flushBacklog(fd);
         }
         const IoResult result = sendSome(fd, buffers.output);
         if (result.status == IoStatus::WantWrite) {

@@ -1,8 +1,10 @@
 #include "tnet/ssl/tls_key.h"
 
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cassert>
 #include <cstring>
 #include <memory>
@@ -14,17 +16,17 @@
 namespace tnet {
 namespace {
 
-// What is fetched is kept: looking it up is slow.
+// What is fetched is kept: looking it up is slow. Null: OpenSSL is set up without it, as for FIPS.
 
 const EVP_CIPHER* fetchCipher(const char* name) {
     EVP_CIPHER* const cipher = EVP_CIPHER_fetch(nullptr, name, nullptr);
-    if (cipher == nullptr) throw std::bad_alloc();
+    if (cipher == nullptr) ERR_clear_error();
     return cipher;
 }
 
 const EVP_MD* fetchDigest(const char* name) {
     EVP_MD* const digest = EVP_MD_fetch(nullptr, name, nullptr);
-    if (digest == nullptr) throw std::bad_alloc();
+    if (digest == nullptr) ERR_clear_error();
     return digest;
 }
 
@@ -74,10 +76,13 @@ const TlsSuite* TlsSuite::find(uint16_t id) {
     static const TlsSuite aes128{fetchCipher("AES-128-GCM"), fetchDigest("SHA256"), 16, 32};
     static const TlsSuite aes256{fetchCipher("AES-256-GCM"), fetchDigest("SHA384"), 32, 48};
     static const TlsSuite chacha{fetchCipher("ChaCha20-Poly1305"), fetchDigest("SHA256"), 32, 32};
+    const auto ifThere = [](const TlsSuite& suite) {
+        return suite.cipher != nullptr && suite.digest != nullptr ? &suite : nullptr;
+    };
     switch (id) {
-        case 0x1301: return &aes128;
-        case 0x1302: return &aes256;
-        case 0x1303: return &chacha;
+        case 0x1301: return ifThere(aes128);
+        case 0x1302: return ifThere(aes256);
+        case 0x1303: return ifThere(chacha);
         default: return nullptr;
     }
 }
@@ -111,7 +116,9 @@ public:
     }
 
     EVP_CIPHER_CTX* find(const TlsKey& key) {
-        if (key.m_id == 0 || m_places[key.m_place].owner != key.m_id) return nullptr;
+        // A key may be destroyed by another thread than the one that used it, with the loop that ended.
+        if (key.m_id == 0 || key.m_place >= m_places.size()) return nullptr;
+        if (m_places[key.m_place].owner != key.m_id) return nullptr;
         return m_places[key.m_place].context.get();
     }
 
@@ -128,20 +135,17 @@ public:
             m_next = (m_next + 1) % kCachedContexts;
         }
         Place& place = m_places[key.m_place];
-        place.owner = key.m_id = ++m_lastId;
+        place.owner = key.m_id = s_lastId.fetch_add(1, std::memory_order_relaxed) + 1;
         if (!place.context) place.context.reset(EVP_CIPHER_CTX_new());
         if (!place.context) throw std::bad_alloc();
-        // Both directions of these ciphers are set up alike, but for the flag that each record's call gives.
-        if (EVP_CipherInit_ex2(place.context.get(), key.m_suite.cipher, key.m_key.data(), nullptr, -1,
-                               nullptr) != 1)
-            throw std::bad_alloc();
+        place.setKey(key.m_suite.cipher, key.m_key.data());
         return place.context.get();
     }
 
     void forget(const TlsKey& key) {
         if (!find(key)) return;
         Place& place = m_places[key.m_place];
-        place.setKey(kNoKey.data());
+        place.setKey(nullptr, kNoKey.data());  // the cipher that it has
         place.owner = 0;
         m_free.push_back(key.m_place);
     }
@@ -152,19 +156,18 @@ private:
 
     struct Place {
         // Both directions of these ciphers are set up alike, but for the flag that each record's call gives.
-        void setKey(const uint8_t* key) const {
+        void setKey(const EVP_CIPHER* cipher, const uint8_t* key) const {
             if (EVP_CipherInit_ex2(context.get(), cipher, key, nullptr, -1, nullptr) != 1)
                 throw std::bad_alloc();
         }
 
         uint64_t owner = 0;
-        const EVP_CIPHER* cipher = nullptr;
         CipherCtxPtr_t context{};
     };
     std::vector<Place> m_places;
     std::vector<uint32_t> m_free;
     uint32_t m_next = 0;
-    uint64_t m_lastId = 0;
+    static inline std::atomic<uint64_t> s_lastId{0};  // of all threads
 };
 
 TlsKey::TlsKey(const TlsSuite& suite, std::span<const uint8_t> secret, uint64_t sequence)
