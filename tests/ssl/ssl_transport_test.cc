@@ -86,6 +86,14 @@ struct Server {
     std::string received{};
 };
 
+// Then that is the client's, and still with it.
+void shakeHandsUpToTheLastFlight(TlsClient& client, Server& server) {
+    server.handshake();
+    server.lower->feed(client.takeOutput());
+    server.handshake();
+    client.feed(server.lower->takeWritten());
+}
+
 class SslTransportTest : public testing::TestWithParam<TlsVersion> {
 protected:
     // What each has for the other goes over, at most `fragment` bytes at a time.
@@ -327,10 +335,7 @@ TEST_P(SslTransportTest, InputThatCameWithTheLastFlightIsPending) {
 TEST(SslTransport13Test, SessionTicketsLeaveWithTheFirstAnswer) {
     TlsClient client(TlsVersion::Tls13);
     Server server;
-    server.handshake();
-    server.lower->feed(client.takeOutput());
-    server.handshake();
-    client.feed(server.lower->takeWritten());
+    shakeHandsUpToTheLastFlight(client, server);
     client.send("request");
     server.lower->feed(client.takeOutput());
     EXPECT_EQ(server.handshake(), IoStatus::Ok);
@@ -348,10 +353,7 @@ TEST(SslTransport13Test, NothingOvertakesTheSessionTickets) {
     for (const bool hasRequest : {false, true}) {
         TlsClient client(TlsVersion::Tls13);
         Server server;
-        server.handshake();
-        server.lower->feed(client.takeOutput());
-        server.handshake();
-        client.feed(server.lower->takeWritten());
+        shakeHandsUpToTheLastFlight(client, server);
         client.sendKeyUpdate(true);
         if (hasRequest) client.send("request");
         server.lower->feed(client.takeOutput());
@@ -370,10 +372,7 @@ TEST(SslTransport13Test, NothingOvertakesTheSessionTickets) {
 TEST(SslTransport13Test, SessionTicketsLeaveAtOnceWhereNoRequestCame) {
     TlsClient client(TlsVersion::Tls13);
     Server server;
-    server.handshake();
-    server.lower->feed(client.takeOutput());
-    server.handshake();
-    client.feed(server.lower->takeWritten());
+    shakeHandsUpToTheLastFlight(client, server);
     server.lower->feed(client.takeOutput());
     EXPECT_EQ(server.handshake(), IoStatus::Ok);
     client.feed(server.lower->takeWritten());
@@ -498,10 +497,7 @@ TEST_P(SslTransportTest, AResetIsTold) {
 TEST(SslTransport13Test, AReadWaitsUntilItsAnswerCanBeWritten) {
     TlsClient client(TlsVersion::Tls13);
     Server server;
-    server.handshake();
-    server.lower->feed(client.takeOutput());
-    server.handshake();
-    client.feed(server.lower->takeWritten());
+    shakeHandsUpToTheLastFlight(client, server);
     server.lower->feed(client.takeOutput());
     server.handshake();
     client.feed(server.lower->takeWritten());
@@ -629,10 +625,7 @@ TEST_P(SslTransportTest, EndWriteSendsCloseNotifyOnceAndThenEndsTheStream) {
 TEST(SslTransport13Test, NothingIsSentBehindOurEnd) {
     TlsClient client(TlsVersion::Tls13);
     Server server;
-    server.handshake();
-    server.lower->feed(client.takeOutput());
-    server.handshake();
-    client.feed(server.lower->takeWritten());
+    shakeHandsUpToTheLastFlight(client, server);
     server.lower->feed(client.takeOutput());
     server.handshake();
     EXPECT_EQ(server.transport->endWrite(kNoFd).status, IoStatus::Ok);
