@@ -18,12 +18,13 @@ from measure import (
     timed_case,
     wrk,
 )
-from servers import IDLE_CONNECTIONS, started
+from servers import IDLE_CONNECTIONS, BenchError, started
 
 PIPELINE_DEPTH = 16
 CLOSE_CONNECTIONS = 10000  # per round and server: few enough that TIME_WAIT sockets do not pile up
 COUNTED_REQUESTS = 20000  # callgrind and the allocation counter
 WARMING_REQUESTS = 20000
+TIME_WAIT_SECONDS = 180  # the kernel keeps each for 60
 
 SERVERS = {
     "raw": "raw_http",
@@ -36,7 +37,10 @@ SERVERS = {
 def let_time_waits_end():
     """Past tcp_max_tw_buckets the kernel drops TIME_WAIT sockets instead of making them; stay well below."""
     limit = int(Path("/proc/sys/net/ipv4/tcp_max_tw_buckets").read_text()) // 2
+    deadline = time.monotonic() + TIME_WAIT_SECONDS
     while int(re.search(r"\btw (\d+)", Path("/proc/net/sockstat").read_text())[1]) > limit:
+        if time.monotonic() > deadline:
+            raise BenchError(f"more than {limit} TIME_WAIT sockets, and they do not end")
         progress("waiting for TIME_WAIT sockets of earlier rounds to end")
         time.sleep(1)
 

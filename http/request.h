@@ -63,7 +63,6 @@ public:
 
     // What TLS agreed on, and who the client proved to be; null on a plain connection.
     const SecurityInfoPtr_t& security() const { return m_security; }
-    bool isSecure() const { return m_security != nullptr; }
 
 private:
     friend class HttpParser;

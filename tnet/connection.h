@@ -182,7 +182,6 @@ private:
     bool takePeer();
     void readSome(const ConnectionPtr_t& self);
     void endInput(const ConnectionPtr_t& self);
-    void discardInput();
     void handleError(const ConnectionPtr_t& self);
 
     bool canSend() const;

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <deque>
 #include <functional>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -545,9 +546,14 @@ TEST_F(HttpServerTest, AClientThatDoesNotReadHoldsItsStreamBack) {
     BlockingClient c = client();
     c.send(getRequest("/endless", "Connection: close\r\n"));
     size_t last = 0;
-    EXPECT_TRUE(waitUntil([&] {  // it stands still
+    const auto awaitRound = [this] {
+        std::promise<void> round;
+        server->loops()[0]->addCallback([&] { round.set_value(); });
+        round.get_future().wait();
+    };
+    EXPECT_TRUE(waitUntil([&] {  // its loop has nothing to do for it
         const size_t before = written;
-        std::this_thread::sleep_for(milliseconds(50));
+        for (int i = 0; i < 3; ++i) awaitRound();
         last = written;
         return last > 0 && last == before;
     }));

@@ -180,6 +180,46 @@ TEST_F(FirstReadTest, ClosedInEstablishedItIsOver) {
     EXPECT_EQ(m_log.events, (Events{Conn_EstablishedEvent, Conn_CloseEvent}));
 }
 
+TEST_F(FirstReadTest, ClosedInTheFirstReadItIsOver) {
+    BlockingClient client(std::move(m_sockets.peers));
+    client.send("request");
+    const WeakConnectionPtr_t weak = start(
+        std::move(m_sockets.ours), [this](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
+            m_log.record(event, context);
+            if (event == Conn_ReadEvent) c->close();
+        });
+    EXPECT_TRUE(runUntil([&] { return weak.expired(); }));
+    EXPECT_EQ(m_log.events, (Events{Conn_EstablishedEvent, Conn_ReadEvent, Conn_CloseEvent}));
+}
+
+TEST_F(FirstReadTest, ReplacedInTheFirstReadTheNewCallbackHasTheRest) {
+    BlockingClient client(std::move(m_sockets.peers));
+    client.send("request");
+    EventLog later;
+    const auto captured = std::make_shared<int>(0);
+    const WeakConnectionPtr_t weak =
+        start(std::move(m_sockets.ours),
+              [this, captured, &later](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
+                  m_log.record(event, context);
+                  if (event == Conn_ReadEvent) c->setEventCallback(later.callback());
+              });
+    EXPECT_EQ(captured.use_count(), 1) << "the replaced callback is still there";
+    client.send("more");
+    client.close();
+    EXPECT_TRUE(runUntil([&] { return weak.expired(); }));
+    EXPECT_EQ(m_log.events, (Events{Conn_EstablishedEvent, Conn_ReadEvent}));
+    EXPECT_EQ(later.bytes, "more");
+    EXPECT_EQ(later.events.back(), Conn_CloseEvent);
+}
+
+TEST_F(FirstReadTest, ResetBeforeItIsOneErrorAndOneClose) {
+    BlockingClient client(std::move(m_sockets.peers));
+    client.reset();
+    const WeakConnectionPtr_t weak = start(std::move(m_sockets.ours), m_log.callback());
+    EXPECT_TRUE(runUntil([&] { return weak.expired(); }));
+    EXPECT_EQ(m_log.events, (Events{Conn_EstablishedEvent, Conn_ErrorEvent, Conn_CloseEvent}));
+}
+
 TEST_F(FirstReadTest, AnAnswerThatTheKernelDoesNotTakeGoesOnInTheLoop) {
     BlockingClient client(std::move(m_sockets.peers));
     client.send("request");

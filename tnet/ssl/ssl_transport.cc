@@ -433,11 +433,7 @@ private:
 
 }  // namespace
 
-void SslTransport::prepare(SSL_CTX* ctx) {
-    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_quiet_shutdown(ctx, 0);
-    TlsSecrets::captureFrom(ctx);
-}
+void SslTransport::prepare(SSL_CTX* ctx) { TlsSecrets::captureFrom(ctx); }
 
 TransportPtr_t SslTransport::create(SslPtr_t ssl, std::shared_ptr<Shared> shared, TransportPtr_t lower) {
     return TransportPtr_t(new SslTransportImpl(std::move(ssl), std::move(shared), std::move(lower)));
