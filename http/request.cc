@@ -1,6 +1,7 @@
 #include "http/request.h"
 
 #include "http/uri.h"
+#include "tnet/release_memory.h"
 
 namespace tnet {
 namespace {
@@ -33,7 +34,7 @@ void HttpRequest::clear() {
     m_target = m_path = m_query = m_authority = {};
     if (!m_trailers.empty()) m_trailers.clear();
     m_body.clear();
-    if (m_body.capacity() > kKeptBodyCapacity) m_body = std::string();
+    if (m_body.capacity() > kKeptBodyCapacity) releaseMemory(m_body);
     m_params.clear();
     m_decoded.clear();
 }

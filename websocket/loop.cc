@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "tnet/release_memory.h"
 #include "websocket/connection.h"
 
 namespace tnet {
@@ -146,7 +147,7 @@ WsDeflater& WsLoop::deflater(int windowBits) {
         deflater = std::make_unique<WsDeflater>(
             WsDeflater::Settings{.windowBits = windowBits, .noContextTakeover = true});
     }
-    if (m_scratch.capacity() > kKeptScratch) m_scratch = std::string();
+    if (m_scratch.capacity() > kKeptScratch) releaseMemory(m_scratch);
     m_scratch.clear();
     return *deflater;
 }

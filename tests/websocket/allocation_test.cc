@@ -4,6 +4,7 @@
 
 #include <array>
 #include <memory>
+#include <random>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,9 +19,11 @@ namespace {
 
 class WsAllocationTest : public ::testing::Test {
 protected:
-    void start(WsRoute route) {
+    static void echo(const WsConnectionPtr_t& c, std::string_view m, WsOpcode o) { c->send(m, o); }
+
+    void start(WsRoute route, std::string_view fields = {}, decltype(WsRoute::onMessage) onMessage = echo) {
         route.maxMessagesPerSecond = 0;
-        route.onMessage = [](const WsConnectionPtr_t& c, std::string_view m, WsOpcode o) { c->send(m, o); };
+        route.onMessage = std::move(onMessage);
         auto made = IOLoop::create();
         ASSERT_TRUE(made);
         loop = std::move(*made);
@@ -28,7 +31,7 @@ protected:
         const auto bound = server.listen(Address::loopback(0));
         ASSERT_TRUE(server.attach(loop.get()));
         peer = BlockingClient::connectTo(*bound);
-        roundTrip(openingRequest(), 0);
+        roundTrip(openingRequest("/", fields), 0);
     }
     ~WsAllocationTest() override { server.stop(); }
 
@@ -66,6 +69,26 @@ TEST_F(WsAllocationTest, ABurstAllocatesNothing) {
     std::string burst;
     for (int i = 0; i < 16; ++i) burst += clientFrame(WsOpcode::Binary, std::string(100, 'x'));
     EXPECT_EQ(allocations(burst, 16 * 102), 0U);
+}
+
+// The loop's buffer for compressed messages forgets how long one of them was.
+TEST_F(WsAllocationTest, ALongCompressedMessageIsNotKept) {
+    std::string noise(300'000, '\0');
+    std::mt19937 random(1);
+    for (char& c : noise) c = static_cast<char>(random());
+    WsRoute route;
+    route.compression = WsCompression::Shared;
+    start(std::move(route), "Sec-WebSocket-Extensions: permessage-deflate\r\n",
+          [&](const WsConnectionPtr_t& c, std::string_view message, WsOpcode opcode) {
+              c->send(message == "long" ? noise : std::string(1000, 's'), opcode);
+          });
+    roundTrip(clientFrame(WsOpcode::Binary, "short"), 10);
+    const AllocationCounter counter;
+    roundTrip(clientFrame(WsOpcode::Binary, "long"), 300'000);
+    runLoopUntil(loop.get(),
+                 [this] { return ::recv(peer.fd(), buffer.data(), buffer.size(), MSG_DONTWAIT) < 0; });
+    roundTrip(clientFrame(WsOpcode::Binary, "short"), 10);
+    EXPECT_LT(counter.heldBytes(), 100'000);
 }
 
 TEST_F(WsAllocationTest, APongAllocatesNothing) {

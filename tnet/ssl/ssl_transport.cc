@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "tnet/release_memory.h"
 #include "tnet/ssl/kernel_tls.h"
 #include "tnet/ssl/openssl_codec.h"
 #include "tnet/ssl/ssl_codec.h"
@@ -199,7 +200,7 @@ private:
             assert(m_buffers.input.empty() && m_buffers.output.empty() && "left by another connection");
             if (!transport.m_backlog || transport.m_backlog->input.empty()) return;
             m_buffers.input.append(transport.m_backlog->input);
-            std::string().swap(transport.m_backlog->input);
+            releaseMemory(transport.m_backlog->input);
         }
         ~BufferUse() {
             if (!m_buffers.input.empty()) m_transport.backlog().input.assign(m_buffers.input.view());

@@ -8,6 +8,7 @@
 #include <cassert>
 #include <cstring>
 
+#include "tnet/release_memory.h"
 #include "tnet/ssl/kernel_tls.h"
 #include "tnet/ssl/ssl_error.h"
 
@@ -111,7 +112,7 @@ SslCodec::Opened TlsRecords::takeRest(char* into, size_t size) {
     const size_t bytes = std::min(size, m_rest.size());
     if (bytes > 0) std::memcpy(into, m_rest.data(), bytes);
     m_rest.erase(0, bytes);
-    if (m_rest.empty()) std::string().swap(m_rest);
+    if (m_rest.empty()) releaseMemory(m_rest);
     return {Status::Ok, bytes};
 }
 
