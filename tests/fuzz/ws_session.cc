@@ -43,7 +43,7 @@ public:
             const std::string_view command = input.command();
             if (!command.empty()) perform(command.front(), command.substr(1));
         }
-        m_wire->finish();
+        m_wire->finish(Wire::Peer::Ends);
         EXPECT_EQ(m_opens, m_closes);
         EXPECT_EQ(ws().connections(), 0U);
         call("smeptTgCA");  // it is inert
