@@ -72,6 +72,7 @@ public:
             if (!command.empty()) perform(command.front(), command.substr(1));
         }
         const bool isRead = !m_waits;
+        if (m_waits) outlastHandlers();
         do {
             dropKept();
             isRead ? m_wire->readAll() : m_wire->collect();
@@ -82,7 +83,6 @@ public:
             checkProgress();
             m_wire->finish(Wire::Peer::Ends);
         } else {
-            m_mayBeLate = true;
             m_wire->finish(Wire::Peer::StaysSilent);
             m_expected = expectedRequests(m_wire->sent(), limits());
         }
@@ -133,6 +133,14 @@ private:
     }
 
     void dropKept() { const auto dropped = std::exchange(m_kept, {}); }
+
+    // Whoever has not even begun to answer by then is answered for.
+    void outlastHandlers() {
+        m_isDisturbed = true;
+        m_mayBeLate = true;
+        m_wire->outlast();
+        for (const Kept& kept : m_kept) EXPECT_FALSE(kept.responder.isOpen()) << kept.request;
+    }
 
     void callKept(std::string_view calls) {
         if (m_kept.empty()) return;

@@ -81,14 +81,17 @@ void Wire::readAll() {
     collect();
 }
 
+void Wire::outlast() {
+    for (int i = 0; i < kSteps && !m_peer.isClosed(); ++i) advance(kStep);
+}
+
 void Wire::finish(Peer peer) {
     if (peer == Peer::Ends) {
         readAll();
         command('e', {});
     }
-    command('s', {});
-    // Whatever is still waited for has a deadline; the longest of them are a chain.
-    for (int i = 0; i < kSteps && !m_peer.isClosed(); ++i) advance(kStep);
+    collect();
+    outlast();
     EXPECT_TRUE(m_peer.isClosed());
     EXPECT_EQ(m_closes, 1) << "Conn_CloseEvent";
     EXPECT_EQ(m_peer.transport().calls(), m_callsAtClose) << "it was used after the connection had closed";

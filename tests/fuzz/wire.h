@@ -34,6 +34,9 @@ public:
     void collect();
     void readAll();
 
+    // Time passes, more than all deadlines together, or until the connection is closed.
+    void outlast();
+
     // The connection must be closed, once, and leave its transport alone from then on: soon after the peer has read all
     // and ended; or, if it does nothing any more, as soon as all deadlines are over.
     enum class Peer : uint8_t { Ends, StaysSilent };
