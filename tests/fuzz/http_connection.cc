@@ -227,6 +227,14 @@ private:
                         throw std::runtime_error("body");
                     });
                     break;
+                case 'x':
+                    responder.readBody([this, number](std::string_view piece, bool last) {
+                        notePiece(number, piece, last);
+                        m_isDisturbed = true;
+                        callKept("r");
+                        throw std::runtime_error("behind the answer");
+                    });
+                    break;
                 case 'p': responder.pauseBody(), writer.pauseBody(); break;
                 case 'P': responder.resumeBody(), writer.resumeBody(); break;
                 case 'u': upgrade(exchange); break;

@@ -34,7 +34,8 @@ public:
     void collect();
     void readAll();
 
-    // Time passes, more than all deadlines together, or until the connection is closed.
+    // Time passes; outlast: more than all deadlines together, or until the connection is closed.
+    void advance(Duration step);
     void outlast();
 
     // The connection must be closed, once, and leave its transport alone from then on: soon after the peer has read all
@@ -49,7 +50,6 @@ public:
 
 private:
     void feed(std::string_view bytes, size_t fragment, ScriptedPeer::Arrival arrival);
-    void advance(Duration step);
 
     ScriptedPeer& m_peer;
     ManualClock& m_clock;
