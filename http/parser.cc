@@ -21,6 +21,11 @@ bool isNamed(const HttpHeaders::Field& field, const char (&name)[N]) {
     return std::memcmp(field.name.data(), name, N - 1) == 0 || equalsIgnoreCase(field.name, name);
 }
 
+bool framesBody(const HttpHeaders::Field& field) {
+    return (field.name.size() == 14 && isNamed(field, "Content-Length")) ||
+           (field.name.size() == 17 && isNamed(field, "Transfer-Encoding"));
+}
+
 bool hasEmptyItem(std::string_view list) {
     for (;;) {
         const size_t comma = std::min(list.find(','), list.size());
@@ -262,13 +267,21 @@ const char* HttpParser::checkTarget() {
 
 const char* HttpParser::endField() {
     const std::string_view head = m_request->m_headers.raw();
+    const size_t end = m_value.start + m_value.size;
     // llhttp leaves the white space behind a value to us (RFC 9112 §5.1).
     while (m_value.size > 0 && isBlank(head[m_value.start + m_value.size - 1])) --m_value.size;
     if (m_value.size == 0) m_value.start = m_name.start;
     HttpHeaders& headers = m_request->m_headers;
     headers.addRaw(m_name.start, m_name.size, m_value.start, m_value.size);
+    const size_t nameEnd = m_name.start + m_name.size;
     m_name = m_value = Span{};
-    return noteField(headers[headers.size() - 1]);
+    const HttpHeaders::Field field = headers[headers.size() - 1];
+    if (framesBody(field)) {
+        // Others take off spaces only: what is a length or a coding here is none to them.
+        const std::string_view whole = head.substr(nameEnd, std::max(end, nameEnd) - nameEnd);
+        if (whole.find('\t') != std::string_view::npos) return "tab in a field that frames the body";
+    }
+    return noteField(field);
 }
 
 // RFC 9110 §6.5.1: nothing that frames or routes a message may come behind its body.
@@ -278,7 +291,7 @@ const char* HttpParser::endTrailer() {
     while (!value.empty() && isBlank(value.back())) value.remove_suffix(1);
     const std::string_view name = text.substr(m_name.start, m_name.size);
     m_name = m_value = Span{};
-    for (const std::string_view forbidden : {"Content-Length", "Transfer-Encoding", "Host"}) {
+    for (const std::string_view forbidden : {"Connection", "Content-Length", "Transfer-Encoding", "Host"}) {
         if (equalsIgnoreCase(name, forbidden)) return "field that may not be a trailer";
     }
     if (!isToken(name) || !isFieldValue(value)) return "malformed trailer";

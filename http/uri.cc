@@ -143,13 +143,16 @@ size_t literalSize(std::string_view text) {
     return isIPv6Address(address) || isIPvFuture(address) ? bracket + 1 : 0;
 }
 
-// RFC 3986 §3.2.2: reg-name. IPv4 addresses are names by their characters.
+// RFC 3986 §3.2.2: reg-name. IPv4 addresses are names by their characters. RFC 1034 §3.1: no label but the root's is
+// empty; ".." would lead whoever looks for a directory of that name out of where they are.
 size_t registeredNameSize(std::string_view text) {
     size_t at = findClass(text, 0, kNotName);
     while (at < text.size() && text[at] == '%' && escapedByte(text, at) != kMalformed) {
         at = findClass(text, at + 3, kNotName);
     }
-    return at;
+    const std::string_view name = text.substr(0, at);
+    const bool hasEmptyLabel = name.substr(0, 1) == "." || name.find("..") != std::string_view::npos;
+    return hasEmptyLabel ? 0 : at;
 }
 
 // How many bytes at the front of `text` are a host; 0 if none are.

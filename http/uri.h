@@ -65,7 +65,8 @@ bool isValidAuthority(std::string_view authority);
 // A registered name, an IPv4 address (which looks like one), or "[...]" with an IPv6 address or an
 // IPvFuture. Never empty (RFC 9110 §4.2.1), no zone, no malformed escape and no %00. ',' is refused
 // though a sub-delim may stand in a name: joining two Host fields into one, as recipients may do with
-// lists, gives "a,b", and then two parties can differ about which of the two is meant.
+// lists, gives "a,b", and then two parties can differ about which of the two is meant. Empty labels are
+// refused (".a", "a..b", but not "a."): no name of the DNS has them, and ".." is a way out of a directory.
 bool isValidHost(std::string_view host);
 
 // --- Paths (RFC 3986 §3.3) ---

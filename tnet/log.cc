@@ -2,6 +2,7 @@
 
 #include <spdlog/sinks/stdout_color_sinks.h>
 
+#include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <utility>
@@ -36,7 +37,8 @@ void setLogger(std::shared_ptr<spdlog::logger> replacement) {
     LogState& log = state();
     const std::lock_guard<std::mutex> lock(log.mutex);
     spdlog::logger* const next = replacement ? replacement.get() : log.fallback.get();
-    if (replacement) log.everSet.push_back(std::move(replacement));
+    const bool isNew = std::find(log.everSet.begin(), log.everSet.end(), replacement) == log.everSet.end();
+    if (replacement && isNew) log.everSet.push_back(std::move(replacement));
     log.current.store(next, std::memory_order_release);
 }
 

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -29,9 +30,18 @@ public:
     // False: the letter is not one of its.
     bool command(char letter, std::string_view argument);
 
-    // The peer reads all there is and ends, and time passes: the connection must be closed, once, and leave its
-    // transport alone from then on.
-    void finish();
+    // The loop runs until nothing moves any more; before that, the peer begins to read all there is.
+    void collect();
+    void readAll();
+
+    // Time passes; outlast: more than all deadlines together, or until the connection is closed.
+    void advance(Duration step);
+    void outlast();
+
+    // The connection must be closed, once, and leave its transport alone from then on: soon after the peer has read all
+    // and ended; or, if it does nothing any more, as soon as all deadlines are over.
+    enum class Peer : uint8_t { Ends, StaysSilent };
+    void finish(Peer peer);
 
     const std::string& sent() const { return m_sent; }        // by the peer
     const std::string& written() const { return m_written; }  // to it; complete after finish()
@@ -40,8 +50,6 @@ public:
 
 private:
     void feed(std::string_view bytes, size_t fragment, ScriptedPeer::Arrival arrival);
-    void advance(Duration step);
-    void collect();
 
     ScriptedPeer& m_peer;
     ManualClock& m_clock;

@@ -6,14 +6,24 @@
 //     i first    as m, and the payload is compressed
 //     u calls    the user does what the letters say; so he does for the text of each message, in its handler
 //     D          the server drains
+//     W          the peer will not end its direction: deadlines must do
+//
+// What has to hold, beside that nothing crashes: handlers get the messages that the receiver alone finds in all bytes,
+// whole, in order, and none behind a close; pings are answered in order; what send accepts arrives in order; a close is
+// answered with its code; as long as nothing has been done to the connection, all of that is complete; and whatever a
+// peer does not do, the connection is closed in the end.
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
+#include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/fuzz/wire.h"
@@ -23,6 +33,7 @@
 #include "tnet/conn_checker.h"
 #include "websocket/connection.h"
 #include "websocket/deflate.h"
+#include "websocket/receiver.h"
 #include "websocket/route.h"
 #include "websocket/types.h"
 
@@ -31,7 +42,10 @@ namespace {
 
 class Session final : public WsTest {
 public:
-    explicit Session(uint8_t flags) {
+    explicit Session(uint8_t flags)
+        : m_isCompressed((flags & 1) != 0),
+          m_mayDrop((flags >> 4 & 3) != 0),
+          m_inPiecesRead((flags & 128) != 0) {
         ws().route("/", route(flags));
         m_peer = connect();
         m_wire = std::make_unique<Wire>(*m_peer, clock());
@@ -43,7 +57,21 @@ public:
             const std::string_view command = input.command();
             if (!command.empty()) perform(command.front(), command.substr(1));
         }
-        m_wire->finish();
+        // Nothing has a deadline as long as the user does not want to read.
+        do {
+            call("R");
+            m_wire->collect();
+        } while (m_isPaused && m_connection);
+        if (m_connection && m_inPieces) sendPiece(true);  // what else is sent waits for it
+        if (m_waits && !m_isPaused) {
+            m_wire->finish(Wire::Peer::StaysSilent);
+        } else {
+            m_wire->readAll();
+            checkProgress();
+            // Nobody will read from it any more, and the peer's end is behind what it sent.
+            if (m_isPaused) m_wire->advance(std::chrono::hours(2));
+            m_wire->finish(Wire::Peer::Ends);
+        }
         EXPECT_EQ(m_opens, m_closes);
         EXPECT_EQ(ws().connections(), 0U);
         call("smeptTgCA");  // it is inert
@@ -73,21 +101,27 @@ private:
             m_connection = connection;
             if (isForgotten) call("sTd");
         };
-        const auto handle = [this](std::string_view text) {
+        const auto handle = [this](const WsConnectionPtr_t& connection, std::string_view text) {
             EXPECT_EQ(m_closes, 0) << "a message behind onClose";
+            EXPECT_TRUE(connection->isOpen()) << "a message behind close";
             call(text);
         };
-        if ((flags & 128) != 0) {
-            route.onPiece = [handle](const WsConnectionPtr_t&, std::string_view text, WsOpcode, bool) {
-                handle(text);
+        if (m_inPiecesRead) {
+            route.onPiece = [this, handle](const WsConnectionPtr_t& connection, std::string_view text,
+                                           WsOpcode, bool last) {
+                m_piece += text;
+                if (last) m_messages.push_back(std::exchange(m_piece, {}));
+                handle(connection, text);
             };
         } else {
-            route.onMessage = [handle](const WsConnectionPtr_t&, std::string_view text, WsOpcode) {
-                handle(text);
+            route.onMessage = [this, handle](const WsConnectionPtr_t& connection, std::string_view text,
+                                             WsOpcode) {
+                m_messages.emplace_back(text);
+                handle(connection, text);
             };
         }
-        route.onPong = [handle](const WsConnectionPtr_t&, std::string_view text) { handle(text); };
-        route.onDrain = [handle](const WsConnectionPtr_t&) { handle("s"); };
+        route.onPong = handle;
+        route.onDrain = [handle](const WsConnectionPtr_t& connection) { handle(connection, "s"); };
         route.onClose = [this, flags](const WsConnectionPtr_t& connection, WsCloseCode, std::string_view) {
             EXPECT_EQ(++m_closes, m_opens);
             EXPECT_EQ(connection->send("late"), WsSendStatus::Closed);
@@ -97,6 +131,8 @@ private:
     }
 
     void perform(char letter, std::string_view argument) {
+        // From here on messages may be lost, and the connection closed.
+        if (std::string_view("aerzCSAD").find(letter) != std::string_view::npos) m_isDisturbed = true;
         if (m_wire->command(letter, argument)) return;
         const auto first = static_cast<uint8_t>(argument.empty() ? 0 : argument.front());
         const std::string_view behind = argument.substr(std::min<size_t>(1, argument.size()));
@@ -111,6 +147,7 @@ private:
                 }
                 break;
             case 'D': drain(); break;
+            case 'W': m_waits = true; break;
             default: break;
         }
     }
@@ -131,9 +168,10 @@ private:
         if (!m_connection) return;
         WsConnection& connection = *m_connection;
         for (const char letter : calls.substr(0, 32)) {
+            if (std::string_view("PcAX").find(letter) != std::string_view::npos) m_isDisturbed = true;
             switch (letter) {
-                case 's': connection.send("sent"); break;
-                case 'L': connection.send(std::string(1000, 'L'), WsOpcode::Binary); break;
+                case 's': send("sent ", WsOpcode::Text); break;
+                case 'L': send(std::string(1000, 'L'), WsOpcode::Binary); break;
                 case 'k': connection.sendLatest("key", std::string(700, 'k')); break;
                 case 'm': m_inPieces = connection.beginMessage() || m_inPieces; break;
                 case 'e': sendPiece(false); break;
@@ -142,36 +180,153 @@ private:
                 case 'b': connection.subscribe("topic/+"); break;
                 case 'B': connection.unsubscribe("topic/+"); break;
                 case 'T': connection.publish("topic/1", "published"); break;
-                case 'P': connection.pauseReading(); break;
-                case 'R': connection.resumeReading(); break;
+                case 'P':
+                    connection.pauseReading();
+                    m_isPaused = true;
+                    break;
+                case 'R':
+                    connection.resumeReading();
+                    m_isPaused = false;
+                    break;
                 case 'c': connection.close(WsCloseCode::Normal, "done"); break;
                 case 'A': connection.abort(); break;
-                case 'd': m_connection.reset(); return;
+                case 'd':
+                    m_isDisturbed = m_isDisturbed || m_inPieces;
+                    m_connection.reset();
+                    return;
                 case 'X': throw std::runtime_error("handler");
                 default: break;
             }
         }
     }
 
+    // A message with a number behind its text.
+    void send(std::string text, WsOpcode opcode) {
+        text += '#' + std::to_string(m_sends++);
+        switch (m_connection->send(text, opcode)) {
+            case WsSendStatus::Accepted:
+            case WsSendStatus::Queued: return m_accepted.push_back(std::move(text));
+            case WsSendStatus::Dropped:
+            case WsSendStatus::Closed: m_isDisturbed = true; return;
+        }
+    }
+
     // Not without beginMessage, which is asserted.
     void sendPiece(bool last) {
         if (!m_inPieces) return;
-        m_connection->sendPiece("piece", last);
+        if (m_connection->sendPiece("piece", last) == WsSendStatus::Closed) m_isDisturbed = true;
         m_inPieces = !last;
     }
 
-    // What was written is a 101 and then frames that a server may send; the last may be broken off.
-    void check() {
+    // What the receiver alone finds in all that was sent behind the request.
+    struct Expected {
+        std::vector<std::string> messages{};
+        std::vector<std::string> pings{};
+        std::optional<uint16_t> closeCode{};  // to be answered with
+        size_t events = 0;                    // of which some count towards maxMessagesPerSecond
+    };
+    Expected expected() const {
+        const std::string& sent = m_wire->sent();
+        std::string bytes = sent.substr(std::min(sent.find("\r\n\r\n") + 4, sent.size()));
+        WsReceiver receiver({WsRole::Server, false, 600, 500, 5, std::nullopt});
+        Expected all;
+        std::span<char> rest(bytes);
+        for (;;) {
+            switch (receiver.next(rest)) {
+                case WsReceiver::Event::NeedMore: return all;
+                case WsReceiver::Event::Message: all.messages.emplace_back(receiver.payload()); break;
+                case WsReceiver::Event::Ping: all.pings.emplace_back(receiver.payload()); break;
+                case WsReceiver::Event::Pong:
+                case WsReceiver::Event::Piece: break;
+                case WsReceiver::Event::Close: all.closeCode = receiver.close().code; return all;
+                case WsReceiver::Event::Error:
+                    all.closeCode = static_cast<uint16_t>(receiver.errorCode());
+                    return all;
+            }
+            ++all.events;
+        }
+    }
+
+    WsFrames frames() const {
         const std::string& written = m_wire->written();
         const size_t end = std::min(written.find("\r\n\r\n"), written.size());
-        const std::string_view head = std::string_view(written).substr(0, std::min(end + 4, written.size()));
-        const Replies replies = parseReplies(head);
+        return parseFrames(std::string_view(written).substr(std::min(end + 4, written.size())));
+    }
+
+    // The numbered ones among the messages that were written, as the peer reads them.
+    static std::vector<std::string> arrivedIn(const WsFrames& frames) {
+        WsInflater inflater({});
+        std::vector<std::string> arrived;
+        for (const WsFrame& frame : frames.all) {
+            if (isControl(frame.opcode) || frame.opcode == WsOpcode::Continuation || !frame.fin) continue;
+            std::string text = frame.rsv1 ? inflated(inflater, frame.payload) : frame.payload;
+            if (text.find('#') != std::string::npos) arrived.push_back(std::move(text));
+        }
+        return arrived;
+    }
+
+    static std::string inflated(WsInflater& inflater, std::string_view payload) {
+        std::string text(4096, '\0');
+        const WsInflater::Step step = inflater.inflate(payload, true, text.data(), text.size());
+        EXPECT_EQ(step.state, WsInflater::State::MessageEnd);
+        text.resize(step.written);
+        return text;
+    }
+
+    // The peer has read everything, and nothing was done to the connection.
+    void checkProgress() const {
+        constexpr size_t kMostPerSecond = 20;
+        if (m_isDisturbed || m_opens == 0) return;
+        const WsFrames written = frames();
+        EXPECT_TRUE(written.isClean()) << written;
+        EXPECT_TRUE(m_mayDrop || arrivedIn(written) == m_accepted) << written;
+        if (m_isCompressed) return;
+        const Expected all = expected();
+        if (all.events > kMostPerSecond) return;
+        EXPECT_EQ(m_messages, all.messages);
+        EXPECT_EQ(written.closeCode(), all.closeCode) << written;
+        EXPECT_EQ(pongsIn(written), all.pings) << written;
+        EXPECT_EQ(m_peer->isEnded(), all.closeCode.has_value());
+    }
+
+    static std::vector<std::string> pongsIn(const WsFrames& frames) {
+        std::vector<std::string> pongs;
+        for (const WsFrame& frame : frames.all) {
+            if (frame.opcode == WsOpcode::Pong) pongs.push_back(frame.payload);
+        }
+        return pongs;
+    }
+
+    template <class Value>
+    static bool isBeginOf(const std::vector<Value>& all, const std::vector<Value>& some) {
+        return some.size() <= all.size() && std::equal(some.begin(), some.end(), all.begin());
+    }
+
+    // What was written is a 101 and then frames that a server may send; the last may be broken off.
+    void check() const {
+        const std::string& written = m_wire->written();
+        const size_t end = std::min(written.find("\r\n\r\n"), written.size());
+        const Replies replies =
+            parseReplies(std::string_view(written).substr(0, std::min(end + 4, written.size())));
         EXPECT_EQ(replies.problem, "") << replies;
         if (replies.size() == 0 || replies[0].status != 101) return;
-        const WsFrames frames = parseFrames(std::string_view(written).substr(head.size()));
-        EXPECT_EQ(frames.problem, "") << frames;
-        const uint16_t code = frames.closeCode().value_or(1000);
+        const WsFrames all = frames();
+        EXPECT_EQ(all.problem, "") << all;
+        const uint16_t code = all.closeCode().value_or(1000);
         EXPECT_TRUE(code == static_cast<uint16_t>(WsCloseCode::NoStatus) || isValidCloseCode(code)) << code;
+        const std::vector<std::string> arrived = arrivedIn(all);
+        if (m_mayDrop) {
+            auto at = m_accepted.begin();
+            for (const std::string& text : arrived) {
+                at = std::find(at, m_accepted.end(), text);
+                ASSERT_NE(at, m_accepted.end()) << "out of order: " << text;
+            }
+        } else {
+            EXPECT_TRUE(isBeginOf(m_accepted, arrived)) << all;
+        }
+        if (m_isCompressed) return;
+        const Expected sent = expected();
+        EXPECT_TRUE(isBeginOf(sent.messages, m_messages));
     }
 
     WsDeflater m_deflater{{}};
@@ -179,7 +334,17 @@ private:
     std::unique_ptr<ScriptedPeer> m_peer{};
     std::unique_ptr<Wire> m_wire{};
     std::unique_ptr<ConnChecker> m_checker{};
+    std::vector<std::string> m_messages{};  // as handlers got them
+    std::string m_piece{};                  // of the next
+    std::vector<std::string> m_accepted{};  // what send took
+    size_t m_sends = 0;
+    const bool m_isCompressed;
+    const bool m_mayDrop;  // what was accepted
+    const bool m_inPiecesRead;
     bool m_inPieces = false;
+    bool m_isDisturbed = false;
+    bool m_isPaused = false;
+    bool m_waits = false;  // the peer, in the end
     int m_opens = 0;
     int m_closes = 0;
 };

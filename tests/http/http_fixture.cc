@@ -55,6 +55,11 @@ public:
         return m_text;
     }
 
+    void clear() {
+        const std::lock_guard lock(mutex_);
+        m_text.clear();
+    }
+
 private:
     void sink_it_(const spdlog::details::log_msg& message) override {
         m_text.append(message.payload.data(), message.payload.size()).append("\n");
@@ -64,8 +69,13 @@ private:
     std::string m_text;
 };
 
-LogCapture::LogCapture() : m_sink(std::make_shared<Sink>()) {
-    setLogger(std::make_shared<spdlog::logger>("test", m_sink));
+// One for all: every logger that was ever set is kept, and a fuzzer that sets millions would look for a leak each time.
+LogCapture::LogCapture() {
+    static const auto sink = std::make_shared<Sink>();
+    static const auto instance = std::make_shared<spdlog::logger>("test", sink);
+    m_sink = sink;
+    m_sink->clear();
+    setLogger(instance);
 }
 
 LogCapture::~LogCapture() { setLogger(nullptr); }

@@ -51,7 +51,7 @@ std::string postHead(std::string_view target, size_t size, std::string_view fiel
 // Text that shows where it was cut or mixed up.
 std::string patternOf(size_t size);
 
-// Gathers what the library logs while it lives.
+// Gathers what the library logs while it lives. One at a time.
 class LogCapture {
 public:
     LogCapture();

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "http/uri.h"
 #include "tests/http/hostile_requests.h"
 #include "tests/http/http_fixture.h"
 
@@ -64,7 +65,7 @@ protected:
             return response;
         });
         router().get("/hello/:name", [](const HttpRequest& request) {
-            return HttpResponse(200).header("X-Name", request.param("name"));
+            return HttpResponse(200).header("X-Name", percentEncode(request.param("name")));
         });
         router().get("/files/*path", [](const HttpRequest& request) {
             return HttpResponse::text(std::string(request.param("path")) +
