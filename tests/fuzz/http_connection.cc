@@ -43,6 +43,8 @@
 namespace tnet {
 namespace {
 
+constexpr int kMostPauses = 8;
+
 class Session final : public HttpTest {
 public:
     Session() {
@@ -293,7 +295,8 @@ private:
             case 'C': disturbed().close(); break;
             case 'S': disturbed().shutDown(); break;
             case 'W': connection.shutDownWrite(); break;
-            case 'P':  // not for ever: the peer's end is noticed behind it only
+            case 'P':  // not for ever, nor again and again: the peer's end is noticed behind it only
+                if (++m_pauses > kMostPauses) break;
                 disturbed().pauseReading();
                 loop()->runAfter(std::chrono::seconds(1),
                                  [kept = connection.shared_from_this()] { kept->resumeReading(); });
@@ -409,6 +412,7 @@ private:
     std::optional<size_t> m_upgradedBy{};  // the number of the request
     std::string m_upgradedBytes{};
     int m_openUpgrades = 0;
+    int m_pauses = 0;
     bool m_isDisturbed = false;  // requests may be left unanswered
     bool m_mayBeLate = false;    // time has passed, or the server drains
     bool m_waits = false;        // the peer, in the end
