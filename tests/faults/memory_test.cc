@@ -16,6 +16,7 @@
 #include "tests/faults/talk.h"
 #include "tests/support/loop_fixture.h"
 #include "tests/support/test_pki.h"
+#include "tnet/byte_buffer.h"
 #include "tnet/connector.h"
 #include "tnet/io_handler.h"
 #include "tnet/io_loop.h"
@@ -138,6 +139,24 @@ TEST_F(FaultMemoryTest, EachAllocationOfAClient) {
         EXPECT_LE(log.count(Conn_ErrorEvent), 1U);
         FileDescriptor(::accept4(listener->get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     }
+}
+
+// It noted its new capacity before it had it. Buffers go from one connection to the next, which then wrote behind the
+// end of what there was.
+TEST_F(FaultMemoryTest, ABufferThatCannotGrowStaysWhatItIs) {
+    ByteBuffer buffer;
+    buffer.append("hello");
+    const size_t before = buffer.capacity();
+    {
+        const FaultInjection faults({.chance = {{Fault::Memory, 1.0}}});
+        sufferFaults(0);
+        EXPECT_THROW(buffer.reserve(100'000), std::bad_alloc);
+        sufferNoFaults();
+    }
+    EXPECT_EQ(buffer.capacity(), before);
+    EXPECT_EQ(buffer.view(), "hello");
+    buffer.append(std::string(2 * before, 'x'));
+    EXPECT_EQ(buffer.size(), 5 + 2 * before);
 }
 
 // A transport's factory that threw ended the process, with all its connections.
