@@ -5,6 +5,7 @@
 #include <cassert>
 #include <charconv>
 #include <exception>
+#include <new>
 #include <utility>
 
 #include "tnet/address_key.h"
@@ -148,8 +149,19 @@ void HttpConnection::keepForLater(std::string_view input) {
 void HttpConnection::scheduleResume() {
     if (m_processing) return;  // step() looks again
     m_service.loop().addCallback([weak = weak_from_this()] {
-        if (const auto self = weak.lock()) self->resume();
+        if (const auto self = weak.lock()) self->orClose([&] { self->resume(); });
     });
+}
+
+// Runs what belongs to no event of the connection, which memory that runs out costs all the same.
+template <class Call>
+void HttpConnection::orClose(Call call) {
+    try {
+        call();
+    } catch (const std::bad_alloc&) {
+        logger().error("closed: out of memory");
+        m_connection.close();
+    }
 }
 
 void HttpConnection::resume() {
@@ -401,6 +413,7 @@ void HttpConnection::shutDown(Connection::PeerEnd peerEnd) {
 // Answers before it are delivered.
 void HttpConnection::breakOff() {
     m_ended = true;
+    m_work->output = HttpWork::Output::Complete;  // whatever is still written
     if (m_work->framing == ResponseFraming::Body::UntilClose) {
         // The end of the connection is the end of the body, unless it is a reset.
         return m_connection.abort();
@@ -548,7 +561,8 @@ void HttpConnection::deliverWhole(HttpExchange& exchange) {
     if (m_work->streamsBody || !exchange.wantsBody()) return;
     m_work->streamsBody = true;
     m_service.loop().addCallback([this, exchange = exchange.shared_from_this()] {
-        if (exchange->sink() == this) exchange->deliverBody(exchange->request.body(), true);
+        if (exchange->sink() != this) return;
+        orClose([&] { exchange->deliverBody(exchange->request.body(), true); });
     });
 }
 
@@ -556,7 +570,7 @@ void HttpConnection::checkDrain(HttpExchange& exchange) {
     m_service.loop().addCallback([this, exchange = exchange.shared_from_this()] {
         if (exchange->sink() != this) return;  // finished meanwhile, perhaps with this connection
         exchange->setQueued(m_connection.queuedBytes());
-        exchange->tellDrained();
+        orClose([&] { exchange->tellDrained(); });
     });
 }
 
@@ -633,7 +647,7 @@ void HttpConnection::watchDeadline() {
     if (work.timer.isValid()) loop.cancel(work.timer);
     work.timerDeadline = next->at;
     // Cancelled when the work goes back, which is before this object is gone.
-    work.timer = loop.runAfter(next->at - loop.clock().now(), [this] { onDeadline(); });
+    work.timer = loop.runAfter(next->at - loop.clock().now(), [this] { orClose([this] { onDeadline(); }); });
 }
 
 void HttpConnection::onDeadline() {

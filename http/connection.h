@@ -58,6 +58,8 @@ private:
     void keepForLater(std::string_view input);
     void resume();
     void scheduleResume();
+    template <class Call>
+    void orClose(Call call);
     bool beginRequest();
     void onHead();
     bool answerTooMany();

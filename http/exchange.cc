@@ -1,6 +1,7 @@
 #include "http/exchange.h"
 
 #include <exception>
+#include <new>
 #include <utility>
 
 #include "tnet/log.h"
@@ -13,6 +14,7 @@ void HttpExchange::open(HttpSink* sink, const TaskQueuePtr_t& tasks, size_t high
     m_highWater = highWater;
     m_answered = false;
     m_clientGone = false;
+    m_givenUp.store(false, std::memory_order_relaxed);
     m_open.store(true, std::memory_order_release);
 }
 
@@ -79,10 +81,41 @@ void HttpExchange::fail() {
     m_sink->sendResponse(*this, HttpResponse::error(500));
 }
 
+// Handles run in destructors, and what they lose nobody sends again.
+template <class Call>
+bool HttpExchange::orGiveUp(Call call) {
+    try {
+        return call();
+    } catch (const std::bad_alloc&) {
+        giveUp();
+        return false;
+    }
+}
+
+// Any thread. On another than the loop's, the loop is told by whatever comes next from there, if only by the handle
+// that goes, or its deadline for the handler ends the wait.
+void HttpExchange::giveUp() {
+    logger().error("out of memory: an answer breaks off");
+    m_givenUp.store(true, std::memory_order_relaxed);
+    if (m_tasks->isInLoopThread()) breakOff();
+}
+
+void HttpExchange::breakOff() {
+    m_answered = true;
+    if (m_sink != nullptr) m_sink->abandon(*this);
+}
+
 bool HttpExchange::onLoop(std::function<void(HttpSink&, HttpExchange&)> act) {
     if (!isOpen()) return false;
-    return m_tasks->run([self = shared_from_this(), act = std::move(act)] {
-        if (self->m_sink != nullptr) act(*self->m_sink, *self);
+    return orGiveUp([&] {
+        return m_tasks->run([self = shared_from_this(), act = std::move(act)] {
+            if (self->m_sink == nullptr) return;
+            if (self->m_givenUp.load(std::memory_order_relaxed)) return self->breakOff();
+            self->orGiveUp([&] {
+                act(*self->m_sink, *self);
+                return true;
+            });
+        });
     });
 }
 
@@ -93,35 +126,48 @@ static std::shared_ptr<T> boxed(T value) {
 }
 
 bool HttpExchange::respond(HttpResponse response) {
-    return onLoop([box = boxed(std::move(response))](HttpSink& sink, HttpExchange& self) {
-        if (std::exchange(self.m_answered, true)) return;
-        self.runHooks(*box);
-        sink.sendResponse(self, std::move(*box));
+    return orGiveUp([&] {
+        return onLoop([box = boxed(std::move(response))](HttpSink& sink, HttpExchange& self) {
+            if (std::exchange(self.m_answered, true)) return;
+            self.runHooks(*box);
+            sink.sendResponse(self, std::move(*box));
+        });
     });
 }
 
+// Not HttpResponse::error in the caller, where memory may run out, too.
+bool HttpExchange::respondWith(int status) {
+    return orGiveUp([&] { return respond(HttpResponse::error(status)); });
+}
+
 bool HttpExchange::startStream(HttpResponse head) {
-    return onLoop([box = boxed(std::move(head))](HttpSink& sink, HttpExchange& self) {
-        if (std::exchange(self.m_answered, true)) return;
-        if (!self.runHooks(*box)) return sink.sendResponse(self, std::move(*box));
-        sink.sendHead(self, std::move(*box));
+    return orGiveUp([&] {
+        return onLoop([box = boxed(std::move(head))](HttpSink& sink, HttpExchange& self) {
+            if (std::exchange(self.m_answered, true)) return;
+            if (!self.runHooks(*box)) return sink.sendResponse(self, std::move(*box));
+            sink.sendHead(self, std::move(*box));
+        });
     });
 }
 
 bool HttpExchange::upgrade(HttpResponse head, HttpTakeOver_t takeOver) {
-    return onLoop(
-        [box = boxed(std::move(head)), takeOver = std::move(takeOver)](HttpSink& sink, HttpExchange& self) {
+    return orGiveUp([&] {
+        return onLoop([box = boxed(std::move(head)), takeOver = std::move(takeOver)](HttpSink& sink,
+                                                                                     HttpExchange& self) {
             if (std::exchange(self.m_answered, true)) return;
             if (!self.runHooks(*box)) return sink.sendResponse(self, std::move(*box));
             sink.upgrade(self, std::move(*box), takeOver);
         });
+    });
 }
 
 bool HttpExchange::readBody(HttpBodyCallback_t callback) {
-    return onLoop([callback = std::move(callback)](HttpSink& sink, HttpExchange& self) {
-        self.m_bodyCallback = callback;
-        self.m_bodyPaused = false;
-        sink.readBody(self);
+    return orGiveUp([&] {
+        return onLoop([callback = std::move(callback)](HttpSink& sink, HttpExchange& self) {
+            self.m_bodyCallback = callback;
+            self.m_bodyPaused = false;
+            sink.readBody(self);
+        });
     });
 }
 
@@ -136,12 +182,14 @@ void HttpExchange::resumeBody() {
 }
 
 void HttpExchange::onGone(Callback_t callback) {
-    m_tasks->post([self = shared_from_this(), callback = std::move(callback)] {
-        if (self->m_sink != nullptr) {
-            self->m_goneCallback = callback;
-        } else if (self->m_clientGone) {
-            self->guarded(callback);
-        }
+    orGiveUp([&] {
+        return m_tasks->post([self = shared_from_this(), callback = std::move(callback)]() mutable {
+            if (self->m_sink != nullptr) {
+                self->m_goneCallback.swap(callback);
+            } else if (self->m_clientGone) {
+                self->guarded(callback);
+            }
+        });
     });
 }
 
@@ -149,9 +197,11 @@ HttpExchange::Wrote HttpExchange::write(std::string piece) {
     if (piece.empty()) return isOpen() ? Wrote::Accepted : Wrote::Closed;
     const size_t size = piece.size();
     m_postedBytes.fetch_add(size, std::memory_order_relaxed);
-    const bool taken = onLoop([size, box = boxed(std::move(piece))](HttpSink& sink, HttpExchange& self) {
-        self.m_postedBytes.fetch_sub(size, std::memory_order_relaxed);
-        sink.sendPiece(self, std::move(*box));
+    const bool taken = orGiveUp([&] {
+        return onLoop([size, box = boxed(std::move(piece))](HttpSink& sink, HttpExchange& self) {
+            self.m_postedBytes.fetch_sub(size, std::memory_order_relaxed);
+            sink.sendPiece(self, std::move(*box));
+        });
     });
     if (!taken) return Wrote::Closed;
     const size_t ahead =
@@ -166,15 +216,25 @@ HttpExchange::Wrote HttpExchange::write(std::string piece) {
 }
 
 void HttpExchange::onDrain(Callback_t callback) {
-    onLoop([callback = std::move(callback)](HttpSink& sink, HttpExchange& self) {
-        self.m_drainCallback = callback;
-        sink.checkDrain(self);
+    orGiveUp([&] {
+        return onLoop([callback = std::move(callback)](HttpSink& sink, HttpExchange& self) {
+            self.m_drainCallback = callback;
+            sink.checkDrain(self);
+        });
     });
 }
 
 void HttpExchange::end(HttpHeaders trailers) {
-    onLoop([box = boxed(std::move(trailers))](HttpSink& sink, HttpExchange& self) {
-        sink.sendEnd(self, std::move(*box));
+    orGiveUp([&] {
+        return onLoop([box = boxed(std::move(trailers))](HttpSink& sink, HttpExchange& self) {
+            sink.sendEnd(self, std::move(*box));
+        });
+    });
+}
+
+void HttpExchange::handlerThrew() {
+    onLoop([](HttpSink& sink, HttpExchange& self) {
+        if (self.m_answered) sink.abandon(self);
     });
 }
 

@@ -91,9 +91,12 @@ public:
 
     // Runs act(sink, exchange) on the loop's thread, now if this is it, unless it is finished by then.
     // False: it is known to be finished already.
+    // Where memory runs out instead, the exchange gives up: nothing more is sent, and the client finds its answer
+    // broken off.
     bool onLoop(std::function<void(HttpSink&, HttpExchange&)> act);
 
     bool respond(HttpResponse response);
+    bool respondWith(int status);  // HttpResponse::error(status); does not throw
     bool startStream(HttpResponse head);
     bool upgrade(HttpResponse head, HttpTakeOver_t takeOver);
     bool readBody(HttpBodyCallback_t callback);
@@ -107,9 +110,16 @@ public:
     void end(HttpHeaders trailers);
     void abandon();
 
+    // The rest of an answer that has begun will not come. Where none has, the responder that goes says 500.
+    void handlerThrew();
+
 private:
     template <class Call>
     bool guarded(Call call) const;
+    template <class Call>
+    bool orGiveUp(Call call);
+    void giveUp();
+    void breakOff();
     void fail();
 
     HttpSink* m_sink = nullptr;  // } the loop's thread only
@@ -125,6 +135,7 @@ private:
 
     TaskQueuePtr_t m_tasks;
     std::atomic<bool> m_open{false};
+    std::atomic<bool> m_givenUp{false};    // something that was to be sent is lost
     std::atomic<size_t> m_queuedBytes{0};  // on the connection, as of its last note
     std::atomic<size_t> m_postedBytes{0};  // on their way to the loop
     size_t m_highWater = 0;                // constant while open

@@ -119,8 +119,10 @@ void HttpNext::operator()(HttpResponder responder) const {
         }
     } catch (const std::exception& error) {
         logThrown(request, error.what());
+        alive->handlerThrew();
     } catch (...) {
         logThrown(request, "something that is no std::exception");
+        alive->handlerThrew();
     }
 }
 

@@ -1,9 +1,11 @@
 #include "http/service.h"
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 #include "http/connection.h"
+#include "tnet/log.h"
 #include "tnet/release_memory.h"
 
 namespace tnet {
@@ -126,8 +128,23 @@ void HttpService::closeIdle() {
     }
 }
 
+// Must not throw, but a log may be out of memory, or of what else it needs; a connection that is closing must go
+// through with it.
 void HttpService::logAccess(const HttpWork& work) const {
-    m_accessLog({work.exchange->request, work.status, work.sentBytes, m_loop->clock().now() - work.began});
+    try {
+        m_accessLog(
+            {work.exchange->request, work.status, work.sentBytes, m_loop->clock().now() - work.began});
+    } catch (const std::exception& error) {
+        accessLogFailed(error.what());
+    } catch (...) {
+        accessLogFailed("something that is no std::exception");
+    }
+}
+
+// Once: what fails for one request fails for all.
+void HttpService::accessLogFailed(const char* what) const {
+    if (std::exchange(m_accessLogFailed, true)) return;
+    logger().error("the access log threw {}; that of further requests may be missing, too", what);
 }
 
 }  // namespace tnet

@@ -104,6 +104,7 @@ public:
 
 private:
     void logAccess(const HttpWork& work) const;
+    void accessLogFailed(const char* what) const;
     void closeIdle();
     void watchIdle();
     TimePoint quietDeadline(const IdleLink& link) const;
@@ -123,6 +124,7 @@ private:
     TimerId m_drainTimer{};
     TimePoint m_drainBegan{};
     bool m_draining = false;
+    mutable bool m_accessLogFailed = false;  // and it was said
 };
 
 }  // namespace tnet

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
 #include <utility>
 
 #include "tnet/log.h"
@@ -95,14 +96,16 @@ Acceptor::Outcome Acceptor::acceptOne() {
     }
 }
 
-void Acceptor::waitForResources() {
-    logger().warn("accept on {}: out of descriptors or memory; trying again in {} ms",
-                  localAddress(m_listener.get()).toString(), kExhaustedPause.count());
+void Acceptor::waitForResources() try {
     m_exhaustedTimer = m_loop->runAfter(kExhaustedPause, [this] {
         m_exhaustedTimer = {};
         updateInterest();
     });
     updateInterest();
+    logger().warn("accept on {}: out of descriptors or memory; trying again in {} ms",
+                  localAddress(m_listener.get()).toString(), kExhaustedPause.count());
+} catch (const std::bad_alloc&) {
+    return;  // not even for the timer: then it is tried again in the next round
 }
 
 void Acceptor::updateInterest() {

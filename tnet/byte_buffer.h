@@ -63,10 +63,11 @@ private:
         const size_t held = this->size();
         const size_t needed = held + size;
         if (needed > m_capacity / 2) {
-            m_capacity = std::max({needed, m_capacity * 2, size_t{512}});
-            std::unique_ptr<char[]> larger(new char[m_capacity]);
+            const size_t capacity = std::max({needed, m_capacity * 2, size_t{512}});
+            std::unique_ptr<char[]> larger(new char[capacity]);  // throws, or all that follows is done
             if (held > 0) std::memcpy(larger.get(), data(), held);
             m_bytes = std::move(larger);
+            m_capacity = capacity;
         } else if (held > 0) {
             std::memmove(m_bytes.get(), data(), held);
         }

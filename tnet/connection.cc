@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <new>
 #include <utility>
 
 namespace tnet {
@@ -19,9 +20,30 @@ struct Connection::Dispatch {
         assert(!self->m_dispatching && "a connection's events do not nest");
         self->m_dispatching = true;
     }
-    ~Dispatch() { self->settle(self); }
+    ~Dispatch() { settleOrFail(self); }
     Dispatch(const Dispatch&) = delete;
     Dispatch& operator=(const Dispatch&) = delete;
+
+    // To settle what failed allocates nothing.
+    static void settleOrFail(const ConnectionPtr_t& self) noexcept {
+        try {
+            self->settle(self);
+        } catch (const std::bad_alloc&) {
+            self->m_dispatching = true;
+            self->failForMemory();
+            self->settle(self);
+        }
+    }
+
+    // Runs a part of the event. Memory that runs out in it costs the connection.
+    template <class Call>
+    void run(Call call) const noexcept {
+        try {
+            call();
+        } catch (const std::bad_alloc&) {
+            self->failForMemory();
+        }
+    }
 
     const ConnectionPtr_t self;
 };
@@ -52,23 +74,39 @@ void Connection::start(FirstRead firstRead) {
     if (m_state != ConnState::Connecting) return;  // closed or failed before it began
     assert(!m_registered && "start() is called once");
     const Dispatch dispatch(*this);
+    dispatch.run([&] { begin(dispatch.self, firstRead); });
+}
+
+void Connection::begin(const ConnectionPtr_t& self, FirstRead firstRead) {
     if (m_origin == Origin::Accepted && firstRead == FirstRead::AtOnce) {
         m_registrationDue = true;
-        proceedHandshake(dispatch.self);
-        if (m_state == ConnState::Connected && mayRead()) readSome(dispatch.self);
+        proceedHandshake(self);
+        if (m_state == ConnState::Connected && mayRead()) readSome(self);
         return;
     }
     m_interest = m_origin == Origin::Connecting ? TNET_WRITE : TNET_READ;
-    if (const auto error = m_loop->addHandler(m_socket.get(), m_interest, dispatch.self)) return fail(error);
+    if (const auto error = m_loop->addHandler(m_socket.get(), m_interest, self)) return fail(error);
     m_registered = true;
-    if (m_origin == Origin::Connecting) return emit(dispatch.self, Conn_ConnectingEvent);
-    proceedHandshake(dispatch.self);
+    if (m_origin == Origin::Connecting) return emit(self, Conn_ConnectingEvent);
+    proceedHandshake(self);
 }
 
 void Connection::startLater(std::error_code error) {
     m_startDeferred = true;
     m_error = error;
     deferSettling();
+}
+
+// The longest time there is, in nanoseconds some 292 years, is still one.
+void Connection::limitConnecting(std::chrono::milliseconds time) {
+    if (time <= std::chrono::milliseconds::zero()) return;
+    constexpr auto kLongest = std::chrono::floor<std::chrono::milliseconds>(Duration::max());
+    m_timer = m_loop->runAfter(std::min(time, kLongest), [weak = weak_from_this()] {
+        const ConnectionPtr_t late = weak.lock();
+        if (!late) return;
+        late->m_timer = {};
+        late->failConnecting(std::make_error_code(std::errc::timed_out));
+    });
 }
 
 void Connection::failConnecting(std::error_code error) {
@@ -79,6 +117,10 @@ void Connection::failConnecting(std::error_code error) {
 
 void Connection::handleEvents(uint32_t events) {
     const Dispatch dispatch(*this);
+    dispatch.run([&] { proceed(dispatch.self, events); });
+}
+
+void Connection::proceed(const ConnectionPtr_t& self, uint32_t events) {
     if (m_state == ConnState::Connecting) return proceedConnecting(events);
     if ((events & TNET_WRITE) != 0 || ((events & TNET_READ) != 0 && m_writeWantsRead)) {
         m_writeBlocked = false;  // settling writes
@@ -86,9 +128,9 @@ void Connection::handleEvents(uint32_t events) {
     }
     const bool readable = (events & TNET_READ) != 0 || ((events & TNET_WRITE) != 0 && m_readWantsWrite);
     if (readable && mayRead()) {
-        readSome(dispatch.self);
+        readSome(self);
     } else if ((events & TNET_ERROR) != 0) {
-        handleError(dispatch.self);
+        handleError(self);
     }
 }
 
@@ -105,9 +147,9 @@ void Connection::handleDeferred() {
     }
     if (mayRead() && m_transport->hasPendingInput()) {
         const Dispatch dispatch(*this);
-        readSome(self);
+        dispatch.run([&] { readSome(self); });
     } else {
-        settle(self);
+        Dispatch::settleOrFail(self);
     }
 }
 
@@ -135,6 +177,7 @@ void Connection::proceedHandshake(const ConnectionPtr_t& self) {
         case IoStatus::Failed: return fail(result.error);
     }
     m_handshaking = false;
+    if (m_timer.isValid()) m_loop->cancel(std::exchange(m_timer, {}));
     if (m_transport->tellsPeer() && !takePeer()) return closeNow();
     m_state = ConnState::Connected;
     m_lastActivity = m_loop->now();
@@ -197,7 +240,13 @@ bool Connection::canSend() const {
     return (m_state == ConnState::Connected || m_state == ConnState::Connecting) && !m_writeEndWanted;
 }
 
-SendResult Connection::send(std::string_view bytes) {
+// What is sent in part must not be followed by anything: memory that runs out on the way fails the connection.
+SendResult Connection::outOfMemory() {
+    failForMemory();
+    return {SendStatus::Closed, 0};
+}
+
+SendResult Connection::send(std::string_view bytes) try {
     assert(m_loop->isInLoopThread());
     if (!canSend()) return {SendStatus::Closed, 0};
     if (bytes.empty()) return {SendStatus::Accepted, queuedBytes()};
@@ -209,6 +258,8 @@ SendResult Connection::send(std::string_view bytes) {
     if (result.queuedBytes == 0) return result;
     queue().appendCopy(bytes.substr(bytes.size() - result.queuedBytes));
     return afterQueueing();
+} catch (const std::bad_alloc&) {
+    return outOfMemory();
 }
 
 // Nothing is ahead of these bytes: what the kernel takes at once is never copied. The result's queuedBytes
@@ -231,14 +282,16 @@ SendResult Connection::writeAtOnce(std::string_view bytes) {
     return {SendStatus::Accepted, bytes.size() - result.bytes};
 }
 
-SendResult Connection::send(std::string&& bytes) {
+SendResult Connection::send(std::string&& bytes) try {
     if (!canSend()) return {SendStatus::Closed, 0};
     if (bytes.empty()) return {SendStatus::Accepted, queuedBytes()};
     queue().appendOwned(std::move(bytes));
     return afterQueueing();
+} catch (const std::bad_alloc&) {
+    return outOfMemory();
 }
 
-SendResult Connection::send(SharedBytesPtr_t bytes) {
+SendResult Connection::send(SharedBytesPtr_t bytes) try {
     assert(m_loop->isInLoopThread());
     if (!canSend()) return {SendStatus::Closed, 0};
     if (bytes->empty()) return {SendStatus::Accepted, queuedBytes()};
@@ -250,9 +303,11 @@ SendResult Connection::send(SharedBytesPtr_t bytes) {
     }
     queue().appendShared(std::move(bytes), from);
     return afterQueueing();
+} catch (const std::bad_alloc&) {
+    return outOfMemory();
 }
 
-SendResult Connection::sendWithRound(SharedBytesPtr_t bytes) {
+SendResult Connection::sendWithRound(SharedBytesPtr_t bytes) try {
     assert(m_loop->isInLoopThread());
     if (!canSend()) return {SendStatus::Closed, 0};
     if (!bytes->empty()) queue().appendShared(std::move(bytes));
@@ -260,20 +315,31 @@ SendResult Connection::sendWithRound(SharedBytesPtr_t bytes) {
     if (m_dispatching || queuedBytes() > m_maxQueuedBytes) return afterQueueing();
     if (m_queue) deferSettling();
     return {SendStatus::Accepted, queuedBytes()};
+} catch (const std::bad_alloc&) {
+    return outOfMemory();
 }
 
-SendResult Connection::sendFile(SharedFilePtr_t file, off_t offset, size_t size) {
+SendResult Connection::sendFile(SharedFilePtr_t file, off_t offset, size_t size) try {
     if (!canSend()) return {SendStatus::Closed, 0};
     if (size == 0) return {SendStatus::Accepted, queuedBytes()};
     queue().appendFile(std::move(file), offset, size);
     return afterQueueing();
+} catch (const std::bad_alloc&) {
+    return outOfMemory();
 }
 
-char* Connection::reserveSend(size_t size) { return canSend() ? queue().reserveCopy(size) : nullptr; }
+char* Connection::reserveSend(size_t size) try {
+    return canSend() ? queue().reserveCopy(size) : nullptr;
+} catch (const std::bad_alloc&) {
+    outOfMemory();
+    return nullptr;
+}
 
-SendResult Connection::commitSend(size_t size) {
+SendResult Connection::commitSend(size_t size) try {
     m_queue->commitCopy(size);
     return afterQueueing();
+} catch (const std::bad_alloc&) {
+    return outOfMemory();
 }
 
 SendQueue& Connection::queue() {
@@ -301,10 +367,13 @@ SendResult Connection::afterQueueing() {
     return {SendStatus::Accepted, queuedBytes()};
 }
 
-bool Connection::flush() {
+bool Connection::flush() try {
     proceedWriting();
     if (!m_dispatching) advance();
     return !m_queue && m_state != ConnState::Disconnected;
+} catch (const std::bad_alloc&) {
+    outOfMemory();
+    return false;
 }
 
 void Connection::proceedWriting() {
@@ -353,7 +422,7 @@ void Connection::writeFailed(const IoResult& result) {
 
 // --- Ending ---
 
-void Connection::shutDown(std::chrono::milliseconds after, PeerEnd peerEnd) {
+void Connection::shutDown(std::chrono::milliseconds after, PeerEnd peerEnd) try {
     assert(m_loop->isInLoopThread());
     if (m_state == ConnState::Connecting) return close();
     if (m_state != ConnState::Connected) return;
@@ -362,13 +431,17 @@ void Connection::shutDown(std::chrono::milliseconds after, PeerEnd peerEnd) {
     m_writeEndWanted = m_writeEndWanted || m_awaitPeerEnd;
     m_shutDownMillis = static_cast<uint32_t>(std::clamp<int64_t>(after.count(), 0, UINT32_MAX));
     if (!m_dispatching) advance();
+} catch (const std::bad_alloc&) {
+    outOfMemory();
 }
 
-void Connection::shutDownWrite() {
+void Connection::shutDownWrite() try {
     assert(m_loop->isInLoopThread());
     if (m_state != ConnState::Connected || m_writeEndWanted) return;
     m_writeEndWanted = true;
     if (!m_dispatching) advance();
+} catch (const std::bad_alloc&) {
+    outOfMemory();
 }
 
 void Connection::close() {
@@ -389,27 +462,34 @@ void Connection::proceedEnding() {
     if (!m_queue && m_writeEndWanted && !m_writeEnded && !m_writeBlocked) {
         const IoResult result = m_transport->endWrite(m_socket.get());
         if (result.status == IoStatus::Failed) return closeNow();
-        m_writeBlocked = result.status == IoStatus::WantWrite;
+        m_writeWantsRead = result.status == IoStatus::WantRead;
+        m_writeBlocked = m_writeWantsRead || result.status == IoStatus::WantWrite;
         m_writeEnded = !m_writeBlocked;
     }
     const bool ourEnd = !m_queue && (m_writeEnded || !m_writeEndWanted);
     const bool peerEnd = m_inputEnded || (disconnecting && !m_awaitPeerEnd);
     if (ourEnd && peerEnd) return closeNow();
-    if (disconnecting && !m_shutDownTimer.isValid())
-        watchShutDown(std::chrono::milliseconds(m_shutDownMillis));
+    if (disconnecting && !m_timer.isValid()) watchShutDown(std::chrono::milliseconds(m_shutDownMillis));
 }
 
 // A peer that takes what is queued, however slowly, gets all of it.
 void Connection::watchShutDown(Duration left) {
-    m_shutDownTimer = m_loop->runAfter(left, [weak = weak_from_this()] {
+    m_timer = m_loop->runAfter(left, [weak = weak_from_this()] {
         const ConnectionPtr_t self = weak.lock();
         if (!self) return;
-        self->m_shutDownTimer = {};
+        self->m_timer = {};
         const TimePoint due = self->m_lastActivity + std::chrono::milliseconds(self->m_shutDownMillis);
         const TimePoint now = self->m_loop->now();
-        due > now ? self->watchShutDown(due - now) : self->close();
+        if (due <= now) return self->close();
+        try {
+            self->watchShutDown(due - now);
+        } catch (const std::bad_alloc&) {
+            self->close();
+        }
     });
 }
+
+void Connection::failForMemory() { fail(std::make_error_code(std::errc::not_enough_memory)); }
 
 void Connection::fail(std::error_code error) {
     if (m_state == ConnState::Disconnected) return;
@@ -421,7 +501,7 @@ void Connection::fail(std::error_code error) {
 void Connection::closeNow() {
     if (m_state == ConnState::Disconnected) return;
     m_state = ConnState::Disconnected;
-    if (m_shutDownTimer.isValid()) m_loop->cancel(m_shutDownTimer);
+    if (m_timer.isValid()) m_loop->cancel(m_timer);
     if (m_registered) m_loop->removeHandler(m_socket.get(), IOLoop::Removal::CloseFollows);
     m_registered = false;
     m_socket.reset();
@@ -462,7 +542,11 @@ void Connection::redeliver(std::string bytes) {
 void Connection::emitToReplacement(const StackBuffer& buffer) {
     m_callbackReplaced = false;
     ConnEventCallback_t callback = m_loop->takeReplacement(this);
-    if (callback) callback(shared_from_this(), Conn_ReadEvent, &buffer);
+    try {
+        if (callback) callback(shared_from_this(), Conn_ReadEvent, &buffer);
+    } catch (const std::bad_alloc&) {
+        failForMemory();  // which it is told, so it goes back to its place
+    }
     if (!m_callbackReplaced) setEventCallback(std::move(callback));
 }
 
@@ -564,7 +648,12 @@ void Connection::emit(const ConnectionPtr_t& self, ConnEvent event, const void* 
     if (!m_callback) return;
     const bool isInner = m_emitting;  // redeliver, from inside the callback
     m_emitting = true;
-    m_callback(self, event, context);
+    try {
+        m_callback(self, event, context);
+    } catch (const std::bad_alloc&) {
+        // Whatever was about to happen, it did not: nothing may follow on this connection. Close is the last anyway.
+        failForMemory();
+    }
     m_emitting = isInner;
     if (isInner || !m_callbackReplaced) return;
     m_callbackReplaced = false;

@@ -14,6 +14,9 @@
 // Sends made while one of the connection's own events is dispatched are gathered and leave in one
 // write at its end; all others are tried at once.
 //
+// Memory that runs out (std::bad_alloc) inside the connection, its transport or its callback fails the connection
+// (not_enough_memory); no function but the constructor and setEventCallback throws it.
+//
 // Threads: the loop's only. Lifetime: a handle that outlives the connection is inert: isConnected() is
 // false, and calls do nothing and say so.
 #pragma once
@@ -100,6 +103,9 @@ public:
     enum class FirstRead : uint8_t { WhenReadable, AtOnce };
     void start(FirstRead firstRead = FirstRead::WhenReadable);
 
+    // Fails it (timed_out) unless it is connected in that time from now; zero: takes as long as it takes.
+    void limitConnecting(std::chrono::milliseconds time);
+
     // start(), or failConnecting(error) if there is one, from the top of the loop.
     void startLater(std::error_code error = {});
 
@@ -177,6 +183,8 @@ private:
     // Events that are due but not told yet; bits of m_pending.
     enum : uint8_t { kWriteCompletePending = 1, kErrorPending = 2, kClosePending = 4 };
 
+    void begin(const ConnectionPtr_t& self, FirstRead firstRead);
+    void proceed(const ConnectionPtr_t& self, uint32_t events);
     void proceedConnecting(uint32_t events);
     void proceedHandshake(const ConnectionPtr_t& self);
     bool takePeer();
@@ -194,6 +202,8 @@ private:
     void proceedWriting();
     void proceedEnding();
     void watchShutDown(Duration left);
+    SendResult outOfMemory();
+    void failForMemory();
     void fail(std::error_code error);
     void closeNow();
 
@@ -219,7 +229,7 @@ private:
     TimePoint m_lastActivity;
     size_t m_maxQueuedBytes = kDefaultMaxQueuedBytes;
     std::error_code m_error{};  // for Conn_ErrorEvent
-    TimerId m_shutDownTimer{};
+    TimerId m_timer{};          // while it is Connecting limitConnecting's, afterwards shutDown's
     uint32_t m_shutDownMillis = 0;
     FileDescriptor m_socket;
     PeerAddress m_peer{};

@@ -33,13 +33,8 @@ ConnectionPtr_t Connector::connect(const Address& address, ConnEventCallback_t c
                                                          m_settings.transport(), attempt.origin);
     connection->setPeer(PeerAddress(address.data(), address.size()));
     connection->setEventCallback(std::move(callback));
+    connection->limitConnecting(m_settings.timeout);
     connection->startLater(attempt.error);
-    if (m_settings.timeout > std::chrono::milliseconds::zero()) {
-        m_loop->runAfter(m_settings.timeout, [weak = WeakConnectionPtr_t(connection)] {
-            const ConnectionPtr_t late = weak.lock();
-            if (late) late->failConnecting(std::make_error_code(std::errc::timed_out));
-        });
-    }
     return connection;
 }
 

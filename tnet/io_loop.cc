@@ -9,6 +9,8 @@ namespace {
 
 constexpr uint64_t kTasksTag = ~uint64_t{0};
 constexpr int kEndingRounds = 100;
+// Of the lists whose growth must not fail: what a busy loop needs in a round, ahead of any shortage of memory.
+constexpr size_t kReserved = 256;
 
 uint64_t makeTag(int fd, uint32_t generation) {
     return (uint64_t{generation} << 32U) | static_cast<uint32_t>(fd);
@@ -41,7 +43,11 @@ IOLoop::IOLoop(const Clock& clock, Poller poller, TaskQueuePtr_t tasks)
       m_poller(std::move(poller)),
       m_tasks(std::move(tasks)),
       m_now(clock.now()),
-      m_readBuffer(new char[kReadBufferBytes]) {}
+      m_readBuffer(new char[kReadBufferBytes]) {
+    for (auto* const list : {&m_deferred, &m_runningDeferred, &m_retiredHandlers, &m_releasedHandlers})
+        list->reserve(kReserved);
+    m_replacements.reserve(4);
+}
 
 IOLoop::~IOLoop() {
     assert(!m_inRound && "a loop cannot be destroyed from its own callback");
@@ -138,6 +144,10 @@ void IOLoop::runDeferred() {
 
 bool IOLoop::hasLooseEnds() const { return !m_deferred.empty() || !m_retiredHandlers.empty(); }
 
+void IOLoop::retire(IOHandlerPtr_t handler) {
+    pushBackOrEnd(m_retiredHandlers, std::move(handler), "the loop's list of removed handlers");
+}
+
 // Destructors may call back into the loop and retire more, which the next round releases.
 void IOLoop::releaseRetired() {
     m_releasedHandlers.swap(m_retiredHandlers);
@@ -155,7 +165,7 @@ std::error_code IOLoop::addHandler(int fd, uint32_t events, IOHandlerPtr_t handl
     // descriptor that was closed since.
     if (const auto error = m_poller.add(fd, events, makeTag(fd, generation))) return error;
     Slot& slot = m_slots[index];
-    if (slot.handler) m_retiredHandlers.push_back(std::move(slot.handler));
+    if (slot.handler) retire(std::move(slot.handler));
     m_generation = generation;
     slot = {std::move(handler), generation};
     return {};
@@ -178,7 +188,7 @@ void IOLoop::removeHandler(int fd, Removal removal) {
     const auto index = static_cast<size_t>(fd);
     if (index >= m_slots.size() || !m_slots[index].handler) return;
     if (removal == Removal::DescriptorStays) m_poller.remove(fd);
-    m_retiredHandlers.push_back(std::move(m_slots[index].handler));
+    retire(std::move(m_slots[index].handler));
     m_slots[index].handler.reset();
 }
 

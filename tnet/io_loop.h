@@ -9,7 +9,8 @@
 // that was reused in between never receives it.
 //
 // Threads: the thread that runs the loop, but for addCallback, stop, tasks and isInLoopThread. Before
-// the first run, any one thread. Callbacks must not throw.
+// the first run, any one thread. Callbacks must not throw: what leaves a timer or a task ends the process. What
+// takes a callback or a handler throws std::bad_alloc, and then has done nothing.
 // Lifetime: outlives what uses it on its thread; connections still open when it is destroyed are closed
 // (with their Conn_CloseEvent). Other threads hold tasks(), which may outlive it.
 #pragma once
@@ -22,6 +23,7 @@
 
 #include "tnet/clock.h"
 #include "tnet/io_handler.h"
+#include "tnet/out_of_memory.h"
 #include "tnet/poller.h"
 #include "tnet/result.h"
 #include "tnet/send_queue.h"
@@ -92,7 +94,9 @@ public:
     // --- For connections ---
 
     // Calls handler->handleDeferred() once before the loop waits again.
-    void defer(IOHandlerPtr_t handler) { m_deferred.push_back(std::move(handler)); }
+    void defer(IOHandlerPtr_t handler) {
+        pushBackOrEnd(m_deferred, std::move(handler), "the loop's list of deferred handlers");
+    }
 
     // Keeps what replaces the callback of `owner` until the one that is running has returned.
     void keepReplacement(const Connection* owner, ConnEventCallback_t callback);
@@ -124,6 +128,7 @@ private:
     void runTasks();
     void runTaskBatch();
     void runDeferred();
+    void retire(IOHandlerPtr_t handler);
     void releaseRetired();
     bool hasLooseEnds() const;
 

@@ -5,14 +5,18 @@
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
+#include <exception>
 #include <future>
+#include <new>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 
 #include "tnet/acceptor.h"
 #include "tnet/address_key.h"
 #include "tnet/log.h"
+#include "tnet/out_of_memory.h"
 
 namespace tnet {
 namespace {
@@ -73,11 +77,15 @@ public:
     // Returns when it serves, or cannot.
     Status startThread() {
         std::promise<Status> outcome;
-        m_thread = std::thread([this, &outcome] {
-            outcome.set_value(serve());
-            m_loop->start();
-            closeAll();
-        });
+        try {
+            m_thread = std::thread([this, &outcome] {
+                outcome.set_value(serve());
+                m_loop->start();
+                closeAll();
+            });
+        } catch (const std::system_error& error) {
+            return makeError(error.code(), "start a thread");
+        }
         return outcome.get_future().get();
     }
 
@@ -131,24 +139,55 @@ private:
         bool isUnix;
     };
 
+    // What a transport's factory or the service throws, out of memory or otherwise, costs this connection alone.
     void accepted(const TransportFactory_t& transport, FileDescriptor socket, const sockaddr* peer,
                   socklen_t size) {
         const PeerAddress address(peer, size);
-        TransportPtr_t made = transport();
-        if (!made->tellsPeer() && !m_server.admits(address)) {
-            m_server.m_counter->remove(addressKey(address));
-            return logger().debug("closed: too many connections of {}", address.toAddress().host());
+        try {
+            const ConnectionPtr_t connection = makeConnection(transport, std::move(socket), address);
+            if (connection) serve(connection);
+        } catch (const std::exception& error) {
+            logger().error("closed: a connection could not be served: {}", error.what());
+        } catch (...) {
+            logger().error("closed: a connection could not be served");
         }
-        const auto connection = std::make_shared<Connection>(m_loop, std::move(socket), std::move(made),
-                                                             Connection::Origin::Accepted);
-        connection->setPeer(address);
-        connection->setMaxQueuedBytes(m_server.m_settings.maxQueuedBytes);
+    }
+
+    // Null: it is not admitted. Otherwise it is not counted yet, except for its address.
+    ConnectionPtr_t makeConnection(const TransportFactory_t& transport, FileDescriptor socket,
+                                   const PeerAddress& address) {
+        TransportPtr_t made = transport();
+        const bool isCounted = m_server.m_counter && !made->tellsPeer();
+        if (isCounted && !m_server.admits(address)) {
+            m_server.m_counter->remove(addressKey(address));
+            logger().debug("closed: too many connections of {}", address.toAddress().host());
+            return nullptr;
+        }
+        try {
+            auto connection = std::make_shared<Connection>(m_loop, std::move(socket), std::move(made),
+                                                           Connection::Origin::Accepted);
+            connection->setPeer(address);
+            connection->setMaxQueuedBytes(m_server.m_settings.maxQueuedBytes);
+            return connection;
+        } catch (...) {
+            if (isCounted) m_server.m_counter->remove(addressKey(address));
+            throw;
+        }
+    }
+
+    // Counted from here on, until it is closed.
+    void serve(const ConnectionPtr_t& connection) {
         connection->setObserver(this);
         ++m_open;
         m_server.m_connections.fetch_add(1);
-        m_service->onConnection(connection);
-        m_checker->add(connection);
-        connection->start(m_firstRead);
+        try {
+            m_service->onConnection(connection);
+            m_checker->add(connection);
+            connection->start(m_firstRead);
+        } catch (...) {
+            connection->close();
+            throw;
+        }
         pauseIfFull();
     }
 
@@ -418,7 +457,11 @@ bool TcpServer::isFull() const { return m_connections.load() >= m_settings.maxCo
 
 void TcpServer::resumeAccepting() {
     if (!m_acceptingPaused.exchange(false)) return;
-    forEachWorker([](Worker& worker) { worker.resumeAccepting(); });
+    try {
+        forEachWorker([](Worker& worker) { worker.resumeAccepting(); });
+    } catch (const std::bad_alloc&) {
+        endOutOfMemory("the tasks that resume accepting");  // it would stay paused for ever
+    }
 }
 
 bool TcpServer::isAllClosed() const { return m_undrained.load() == 0 && m_connections.load() == 0; }

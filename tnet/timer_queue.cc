@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
+#include <new>
 #include <utility>
 
 namespace tnet {
@@ -38,6 +39,8 @@ TimerQueue::~TimerQueue() {
 TimerId TimerQueue::add(TimePoint deadline, Callback_t callback, Duration interval) {
     assert(callback && "a timer needs a callback");
     assert(interval >= Duration::zero() && "an interval is not negative");
+    // First of all: if there is no memory for it, nothing has happened.
+    if (m_heap.size() == m_heap.capacity()) m_heap.reserve(std::max<size_t>(2 * m_heap.size(), 64));
     const uint32_t index = takeSlot();
     Slot& slot = slotAt(index);
     slot.callback = std::move(callback);
@@ -70,8 +73,12 @@ size_t TimerQueue::run(TimePoint now) {
     // What is due is settled before the first callback runs, so what callbacks add has to wait.
     while (!m_heap.empty() && m_heap.front().deadline <= now) {
         const Entry entry = m_heap.front();
+        try {
+            m_due.push_back(Due{entry.deadline, TimerId{entry.index, slotAt(entry.index).generation}});
+        } catch (const std::bad_alloc&) {
+            break;  // the others are due in the next round, too
+        }
         removeAt(0);
-        m_due.push_back(Due{entry.deadline, TimerId{entry.index, slotAt(entry.index).generation}});
     }
     size_t ran = 0;
     for (const Due& due : m_due) {
@@ -120,8 +127,11 @@ TimerQueue::Slot* TimerQueue::find(TimerId id) {
 uint32_t TimerQueue::takeSlot() {
     if (m_openBlocks.empty()) {
         if (m_missingBlocks.empty()) {
-            m_missingBlocks.push_back(static_cast<uint32_t>(m_blocks.size()));
             m_blocks.emplace_back();
+            // Room for all of them in either list: to free a slot must not fail.
+            m_missingBlocks.reserve(m_blocks.capacity());
+            m_openBlocks.reserve(m_blocks.capacity());
+            m_missingBlocks.push_back(static_cast<uint32_t>(m_blocks.size() - 1));
         }
         const uint32_t number = m_missingBlocks.back();
         m_blocks[number] = std::make_unique<Block>();
@@ -217,11 +227,18 @@ void TimerQueue::removeAt(uint32_t position) {
         }
     }
     if (m_heap.capacity() > kSmallCapacity && m_heap.size() < m_heap.capacity() / 4) {
-        std::vector<Entry> smaller;
-        smaller.reserve(m_heap.capacity() / 2);
-        smaller.assign(m_heap.begin(), m_heap.end());
-        m_heap.swap(smaller);
+        giveBackHalf();
     }
+}
+
+// What must not fail goes without.
+void TimerQueue::giveBackHalf() noexcept try {
+    std::vector<Entry> smaller;
+    smaller.reserve(m_heap.capacity() / 2);
+    smaller.assign(m_heap.begin(), m_heap.end());
+    m_heap.swap(smaller);
+} catch (const std::bad_alloc&) {
+    return;
 }
 
 }  // namespace tnet

@@ -107,6 +107,7 @@ private:
     void siftDown(uint32_t position, Entry entry);
     void push(TimePoint deadline, uint32_t index);
     void removeAt(uint32_t position);
+    void giveBackHalf() noexcept;
 
     void runOne(TimerId id, TimePoint deadline, TimePoint now);
 

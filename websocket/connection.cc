@@ -61,12 +61,13 @@ WsConnection::~WsConnection() = default;
 void WsConnection::takeOver(const WsConnectionPtr_t& self, const ConnectionPtr_t& connection) {
     self->m_connection = connection.get();
     self->m_lastMessage = self->m_home->loop().now();
-    self->setState(State::Open);
-    self->m_home->add(self->m_lane, *self);
     connection->setWriteCompleteWanted(false);
     connection->setEventCallback([self](const ConnectionPtr_t&, ConnEvent event, const void* context) {
         self->onEvent(self, event, context);
     });
+    // From here on it is told of its end, whatever fails.
+    self->setState(State::Open);
+    self->m_home->add(self->m_lane, *self);
     if (self->route().onOpen) self->guarded("onOpen", [&] { self->route().onOpen(self); });
     if (!self->route().keepRequest) self->m_request.reset();
 }
@@ -211,7 +212,11 @@ WsSendStatus WsConnection::send(std::string_view message, WsOpcode opcode) {
 
 WsSendStatus WsConnection::sendLatest(std::string_view key, std::string_view message, WsOpcode opcode) {
     assert((opcode == WsOpcode::Binary || opcode == WsOpcode::Text) && "a message is text or binary");
-    if (isInLoopThread()) return sendHere(key, message, opcode);
+    if (isInLoopThread()) {
+        WsSendStatus status = WsSendStatus::Closed;
+        orAbort([&] { status = sendHere(key, message, opcode); });
+        return status;
+    }
     if (!isOpen()) return WsSendStatus::Closed;
     // What other threads send is bounded here: the loop may be busy. It alone knows what the peer has taken.
     const size_t posted = m_posted.load(std::memory_order_relaxed);
@@ -239,13 +244,18 @@ WsSendStatus WsConnection::sendLatest(std::string_view key, std::string_view mes
 
 void WsConnection::post(std::function<void(WsConnection&)> task, size_t bytes) {
     m_posted.fetch_add(bytes, std::memory_order_relaxed);
-    // Weak, or an inbox that nobody empties any more would hold itself through what is in it.
-    m_home->post([weak = weak_from_this(), task = std::move(task), bytes] {
-        const WsConnectionPtr_t self = weak.lock();
-        if (!self) return;
-        self->m_posted.fetch_sub(bytes, std::memory_order_relaxed);
-        task(*self);
-    });
+    try {
+        // Weak, or an inbox that nobody empties any more would hold itself through what is in it.
+        m_home->post([weak = weak_from_this(), task = std::move(task), bytes] {
+            const WsConnectionPtr_t self = weak.lock();
+            if (!self) return;
+            self->m_posted.fetch_sub(bytes, std::memory_order_relaxed);
+            self->orAbort([&] { task(*self); });
+        });
+    } catch (const std::bad_alloc&) {
+        m_posted.fetch_sub(bytes, std::memory_order_relaxed);
+        throw;
+    }
 }
 
 WsSendStatus WsConnection::sendHere(std::string_view key, std::string_view message, WsOpcode opcode) {
@@ -445,7 +455,7 @@ void WsConnection::watchSending() {
     waiting.handedBytes = 0;
     waiting.queuedBytes = m_connection->queuedBytes();
     waiting.timer = m_home->loop().runAfter(route().sendTimeout, [weak = weak_from_this()] {
-        if (const WsConnectionPtr_t self = weak.lock()) self->checkSending();
+        if (const WsConnectionPtr_t self = weak.lock()) self->orAbort([&] { self->checkSending(); });
     });
 }
 
@@ -476,6 +486,12 @@ WsSendStatus WsConnection::sendPiece(std::string_view piece, bool last) {
     if (!isOpen()) return WsSendStatus::Closed;
     assert(isInLoopThread());
     assert(m_streaming && "beginMessage comes first");
+    WsSendStatus status = WsSendStatus::Closed;
+    orAbort([&] { status = sendPieceHere(piece, last); });
+    return status;
+}
+
+WsSendStatus WsConnection::sendPieceHere(std::string_view piece, bool last) {
     if (!hasRoom(piece.size())) return closeAsTooSlow();  // a message with a gap is none
     m_lastMessage = m_home->loop().now();
     const WsOpcode opcode = std::exchange(m_pieceSent, true) ? WsOpcode::Continuation : *m_streaming;
@@ -502,7 +518,7 @@ WsSendStatus WsConnection::ping(std::string_view payload) {
 
 void WsConnection::close(WsCloseCode code, std::string_view reason) {
     if (!isValidCloseCode(static_cast<uint16_t>(code))) code = WsCloseCode::NoStatus;
-    if (isInLoopThread()) return closeHere(code, reason);
+    if (isInLoopThread()) return orAbort([&] { closeHere(code, reason); });
     if (!isOpen()) return;
     post([code, text = std::string(reason)](WsConnection& self) { self.closeHere(code, text); });
 }
@@ -513,6 +529,13 @@ void WsConnection::abort() {
     if (m_connection == nullptr) return;
     setState(State::Ending);
     m_connection->abort();
+}
+
+void WsConnection::endForMemory() noexcept {
+    if (m_connection == nullptr) return;
+    logger().error("out of memory: a WebSocket connection is closed");
+    setState(State::Ending);
+    m_connection->close();
 }
 
 void WsConnection::closeHere(WsCloseCode code, std::string_view reason) {

@@ -15,6 +15,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -131,6 +132,16 @@ public:
     // True: it was sent or queued. `gather`: more will follow in this round.
     bool deliver(const WsPublication& publication, bool gather);
 
+    // Runs what belongs to no event of the connection. Memory that runs out in it costs the connection.
+    template <class Call>
+    void orAbort(Call call) {
+        try {
+            call();
+        } catch (const std::bad_alloc&) {
+            endForMemory();
+        }
+    }
+
     // False: the peer was silent since the last call.
     bool takeHeard() { return std::exchange(m_heard, false); }
     // From time to time: the idle timeout, and windows that nobody uses.
@@ -171,6 +182,7 @@ private:
     void post(std::function<void(WsConnection&)> task, size_t bytes = 0);
 
     WsSendStatus sendHere(std::string_view key, std::string_view message, WsOpcode opcode);
+    WsSendStatus sendPieceHere(std::string_view piece, bool last);
     WsSendStatus sendShared(std::string_view key, SharedBytesPtr_t frame, bool gather);
     WsSendStatus sendFrame(std::string_view payload, WsOpcode opcode, bool fin, bool isCompressed);
     WsSendStatus wait(std::string_view key, SharedBytesPtr_t frame);
@@ -193,6 +205,7 @@ private:
     void closeHere(WsCloseCode code, std::string_view reason);
     void endConnection(Connection::PeerEnd peerEnd);
     void sendClose(WsCloseCode code, std::string_view reason);
+    void endForMemory() noexcept;
     void fail(WsCloseCode code, std::string_view reason);
     void setState(State state) { m_state.store(state, std::memory_order_release); }
     State state() const { return m_state.load(std::memory_order_relaxed); }

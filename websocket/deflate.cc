@@ -84,7 +84,12 @@ bool WsDeflater::deflate(std::string_view piece, bool last, std::string& out) {
     if (piece.empty() && last) out.push_back('\0');
     if (!piece.empty()) {
         if (!m_zlib && !open()) return false;
-        compress(piece, out);
+        try {
+            compress(piece, out);
+        } catch (const std::bad_alloc&) {
+            release();  // what is left of this message must not come out with the next one
+            throw;
+        }
         if (last) out.resize(out.size() - kTail.size());
     }
     if (last && m_settings.noContextTakeover && m_zlib) deflateReset(&m_zlib->stream());

@@ -1,8 +1,11 @@
 #include "websocket/loop.h"
 
 #include <algorithm>
+#include <new>
 #include <optional>
 #include <utility>
+
+#include "tnet/log.h"
 
 #include "tnet/release_memory.h"
 #include "websocket/connection.h"
@@ -50,6 +53,12 @@ WsLoop::~WsLoop() = default;
 
 // --- The inbox ---
 
+bool WsLoop::mayHaveSubscribers() {
+    if (connections() > 0) return true;
+    const std::lock_guard lock(m_mutex);
+    return !m_inbox.empty();
+}
+
 bool WsLoop::post(Callback_t task) { return enqueue({nullptr, std::move(task)}); }
 
 bool WsLoop::post(WsPublicationPtr_t publication) { return enqueue({std::move(publication), nullptr}); }
@@ -58,16 +67,23 @@ bool WsLoop::enqueue(Item item) {
     bool first = false;
     {
         const std::lock_guard lock(m_mutex);
-        first = m_inbox.empty();
         m_inbox.push_back(std::move(item));
+        first = !std::exchange(m_isWakeUnderWay, true);
     }
     if (!first) return true;  // whoever was has seen to the wake
-    Callback_t run = [self = shared_from_this()] { self->runInbox(); };
-    if (isInLoopThread()) {
-        m_loop.addCallback(std::move(run));
+    try {
+        Callback_t run = [self = shared_from_this()] { self->runInbox(); };
+        if (isInLoopThread()) {
+            m_loop.addCallback(std::move(run));
+            return true;
+        }
+        if (m_tasks->post(std::move(run))) return true;
+    } catch (const std::bad_alloc&) {
+        // It is in the inbox, and its turn comes with the next one's wake.
+        const std::lock_guard lock(m_mutex);
+        m_isWakeUnderWay = false;
         return true;
     }
-    if (m_tasks->post(std::move(run))) return true;
     std::vector<Item> dropped;  // destroyed outside the lock
     const std::lock_guard lock(m_mutex);
     dropped.swap(m_inbox);
@@ -78,6 +94,7 @@ void WsLoop::runInbox() {
     {
         const std::lock_guard lock(m_mutex);
         m_batch.swap(m_inbox);
+        m_isWakeUnderWay = false;
     }
     const auto publications = std::count_if(m_batch.begin(), m_batch.end(),
                                             [](const Item& item) { return item.publication != nullptr; });
@@ -95,7 +112,10 @@ void WsLoop::runInbox() {
 void WsLoop::publishHere(const WsPublication& publication, bool gather) {
     size_t delivered = 0;
     m_tree.match(publication.topic(), [&](WsSubscriber& subscriber) {
-        if (static_cast<WsConnection&>(subscriber).deliver(publication, gather)) ++delivered;
+        auto& connection = static_cast<WsConnection&>(subscriber);
+        connection.orAbort([&] {
+            if (connection.deliver(publication, gather)) ++delivered;
+        });
     });
     if (const WsTopicsPtr_t topics = m_topics.lock()) topics->noteDelivered(delivered);
 }
@@ -114,15 +134,20 @@ void WsLoop::add(WsLane& lane, WsConnection& connection) {
     m_connections.fetch_add(1, std::memory_order_relaxed);
     const bool isFirst = lane.quiet.empty();  // otherwise the timer is for one that is due earlier
     lane.quiet.pushBack(connection, m_loop.now());
-    if (isFirst) watch(lane);
+    if (isFirst || !lane.timer.isValid()) watch(lane);
 }
 
 void WsLoop::remove(WsConnection& connection) {
     m_connections.fetch_sub(1, std::memory_order_relaxed);
     connection.unlink();
     if (m_tree.subscriptions(connection) == 0) return;
-    if (const WsTopicsPtr_t topics = m_topics.lock()) {
-        for (const std::string& filter : m_tree.filters(connection)) topics->unsubscribed(filter);
+    try {
+        if (const WsTopicsPtr_t topics = m_topics.lock()) {
+            for (const std::string& filter : m_tree.filters(connection)) topics->unsubscribed(filter);
+        }
+    } catch (const std::bad_alloc&) {
+        // It goes all the same.
+        logger().error("out of memory: topics count a subscriber that is gone");
     }
     m_tree.unsubscribeAll(connection);
 }
@@ -130,8 +155,12 @@ void WsLoop::remove(WsConnection& connection) {
 bool WsLoop::subscribe(WsConnection& connection, std::string_view filter) {
     const WsTopicTree::Subscribed outcome = m_tree.subscribe(filter, connection);
     if (outcome == WsTopicTree::Subscribed::Invalid) return false;
-    if (outcome == WsTopicTree::Subscribed::Added) {
+    if (outcome != WsTopicTree::Subscribed::Added) return true;
+    try {
         if (const WsTopicsPtr_t topics = m_topics.lock()) topics->subscribed(filter);
+    } catch (const std::bad_alloc&) {
+        m_tree.unsubscribe(filter, connection);
+        throw;
     }
     return true;
 }
@@ -167,12 +196,11 @@ void WsLoop::watch(WsLane& lane) {
     lane.timer = {};
     if (!next) return;
     // The loop's timers go before the loop, and lanes live as long as this.
-    lane.timer = m_loop.runAfter(*next - m_loop.clock().now(), [weak = weak_from_this(), &lane] {
-        const auto self = weak.lock();
-        if (!self) return;
+    // What it captures allocates nothing: it has to be set again from inside itself.
+    lane.timer = m_loop.runAfter(*next - m_loop.clock().now(), [this, &lane] {
         lane.timer = {};
-        self->look(lane);
-        self->watch(lane);
+        look(lane);
+        watch(lane);
     });
 }
 
@@ -191,7 +219,7 @@ void WsLoop::look(WsLane& lane) {
             (awaitsPong ? lane.pinged : lane.quiet).pushBack(connection, now);
             connection.ping();
         }
-        connection.lookAfter(now);
+        connection.orAbort([&] { connection.lookAfter(now); });
     }
     while (IdleLink* const link = lane.pinged.front()) {
         if (link->idleSince() + route.pongTimeout > now) break;

@@ -58,6 +58,10 @@ public:
     WsTopicsPtr_t topics() const { return m_topics.lock(); }
     size_t connections() const { return m_connections.load(std::memory_order_relaxed); }
 
+    // False: a publication would reach nobody. One that is in the inbox may still reach who comes next, and then
+    // those behind it must, too: a subscriber's publications have no gap.
+    bool mayHaveSubscribers();
+
     // In order with one another. False: the loop is gone.
     bool post(Callback_t task);
     bool post(WsPublicationPtr_t publication);
@@ -102,7 +106,8 @@ private:
     std::atomic<size_t> m_connections{0};
 
     std::mutex m_mutex;
-    std::vector<Item> m_inbox;  // guarded by m_mutex
+    std::vector<Item> m_inbox;      // guarded by m_mutex
+    bool m_isWakeUnderWay = false;  // guarded by m_mutex: runInbox() will be called
     std::vector<Item> m_batch;
 };
 

@@ -28,10 +28,26 @@ bool isWholeLevel(std::string_view filter, size_t at) {
     return begins && ends;
 }
 
+template <class T>
+void reserveOneMore(std::vector<T>& values) {
+    if (values.size() == values.capacity()) values.reserve(std::max<size_t>(2 * values.size(), 1));
+}
+
 // Keeps the capacity in proportion to the size, at a cost that is paid for by the removals since.
 template <class T>
 void giveBackMemory(std::vector<T>& values) {
     if (values.size() <= values.capacity() / 4) values.shrink_to_fit();
+}
+
+// As that, it does without if there is no memory to do it with.
+template <class Set>
+void giveBackBuckets(Set& values) {
+    if (values.size() > values.bucket_count() / 8) return;
+    try {
+        values.rehash(0);
+    } catch (const std::bad_alloc&) {
+        return;
+    }
 }
 
 }  // namespace
@@ -119,18 +135,30 @@ WsTopicTree::Subscribed WsTopicTree::subscribe(std::string_view filter, WsSubscr
     assert(!m_isMatching && "visit does not change the tree");
     if (!isValidTopicFilter(filter)) return Subscribed::Invalid;
     Node* node = &m_root;
-    for (const Level& level : Levels(filter, m_hashKey)) node = &childFor(*node, level);
-    if (linkIndexOf(*node, subscriber) != kNoLink) return Subscribed::AlreadyThere;
-
-    if (!subscriber.m_links) {
-        subscriber.m_links = std::make_unique<std::vector<WsSubscriber::Link>>();
-        subscriber.m_stamp = 0;  // it may be that of another tree
+    try {
+        for (const Level& level : Levels(filter, m_hashKey)) node = &childFor(*node, level);
+        if (linkIndexOf(*node, subscriber) != kNoLink) return Subscribed::AlreadyThere;
+        makeRoomFor(*node, subscriber);
+    } catch (const std::bad_alloc&) {
+        prune(node);
+        throw;
     }
     node->linkIndexes.push_back(static_cast<uint32_t>(subscriber.m_links->size()));
     subscriber.m_links->push_back({node, static_cast<uint32_t>(node->subscribers.size())});
     node->subscribers.push_back(&subscriber);
     ++m_subscriptions;
     return Subscribed::Added;
+}
+
+// Throws, or nothing that follows does.
+void WsTopicTree::makeRoomFor(Node& node, WsSubscriber& subscriber) {
+    reserveOneMore(node.linkIndexes);
+    reserveOneMore(node.subscribers);
+    if (subscriber.m_links) return reserveOneMore(*subscriber.m_links);
+    auto links = std::make_unique<std::vector<WsSubscriber::Link>>();
+    links->reserve(1);
+    subscriber.m_links = std::move(links);
+    subscriber.m_stamp = 0;  // it may be that of another tree
 }
 
 bool WsTopicTree::unsubscribe(std::string_view filter, WsSubscriber& subscriber) {
@@ -257,7 +285,7 @@ void WsTopicTree::prune(Node* node) {
         } else {
             const Level level{node->text.data(), node->text.size(), node->textHash};
             parent.literals.erase(parent.literals.find(level));
-            if (parent.literals.size() <= parent.literals.bucket_count() / 8) parent.literals.rehash(0);
+            giveBackBuckets(parent.literals);
         }
         node = &parent;
     }

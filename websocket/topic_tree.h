@@ -166,6 +166,7 @@ private:
     Node& childFor(Node& parent, const Level& level);
     static uint32_t linkIndexOf(const Node& node, const WsSubscriber& subscriber);
     void remove(WsSubscriber& subscriber, uint32_t linkIndex);
+    static void makeRoomFor(Node& node, WsSubscriber& subscriber);
     static void prune(Node* node);
 
     Node m_root;

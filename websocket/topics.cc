@@ -21,7 +21,7 @@ bool WsTopics::publish(std::string_view topic, std::string_view payload, WsOpcod
     const std::lock_guard lock(m_mutex);
     for (const std::weak_ptr<WsLoop>& weak : m_loops) {
         if (std::shared_ptr<WsLoop> loop = weak.lock()) {
-            if (loop->connections() > 0) loop->post(publication);
+            if (loop->mayHaveSubscribers()) loop->post(publication);
             locked.push_back(std::move(loop));
         }
     }
@@ -69,13 +69,13 @@ std::shared_ptr<WsLoop> WsTopics::loopFor(IOLoop& loop) {
 
 void WsTopics::subscribed(std::string_view filter) {
     const std::lock_guard lock(m_mutex);
-    ++m_subscriptions;
     const auto found = m_counts.find(filter);
     if (found != m_counts.end()) {
         ++found->second;
     } else {
         m_counts.emplace(filter, 1);
     }
+    ++m_subscriptions;
 }
 
 void WsTopics::unsubscribed(std::string_view filter) {

@@ -388,6 +388,22 @@ TEST_F(HttpStreamTest, WhatOnDrainThrowsBreaksTheStreamOff) {
     EXPECT_EQ(writer.write("x"), Wrote::Closed);
 }
 
+// Its writer was kept elsewhere, by its own drain callback for one, and so the client waited for ever.
+TEST_F(HttpStreamTest, AHandlerThatThrowsBehindTheHeadBreaksTheStreamOff) {
+    router().get("/fails", [this](const HttpRequest&, HttpResponder responder) {
+        writer = responder.stream(HttpResponse(200));
+        writer.write("begun");
+        throw std::runtime_error("no memory for the rest");
+    });
+    const auto peer = connect();
+    peer->feed(getRequest("/fails")).settle();
+    EXPECT_TRUE(peer->collect().ends_with("5\r\nbegun\r\n"));
+    EXPECT_TRUE(peer->isClosed());
+    EXPECT_TRUE(log().contains("no memory for the rest"));
+    EXPECT_EQ(writer.write("x"), Wrote::Closed);
+    EXPECT_EQ(askOne(getRequest("/hi")).body, "hi");
+}
+
 TEST_F(HttpStreamTest, AWriterThatDoesNotWaitFailsItsConnectionInTheEnd) {
     const auto peer = connect();
     peer->connection()->setMaxQueuedBytes(1'000'000);

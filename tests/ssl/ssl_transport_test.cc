@@ -186,6 +186,31 @@ TEST_P(SslTransportTest, AHandshakeWaitsForAFullKernel) {
     EXPECT_TRUE(client.isEstablished());
 }
 
+// A transport below may wait to read before it can write, as one that is TLS itself may. The records were dropped,
+// and the stream behind them could not be opened.
+TEST_P(SslTransportTest, ALowerWriteThatWantsToReadLosesNoRecord) {
+    server.handshake();
+    toServer();
+    server.lower->onWrite(ScriptedTransport::wantsRead());
+    EXPECT_EQ(server.handshake(), IoStatus::WantRead);
+    establish();
+
+    const std::string text = patternOf(40'000);
+    server.lower->onWrite(ScriptedTransport::wantsRead());
+    server.lower->onWrite(ScriptedTransport::wantsRead());
+    EXPECT_EQ(server.write(text).status, IoStatus::WantRead);
+    EXPECT_EQ(server.last.bytes, 0U);
+    EXPECT_EQ(server.write(text).status, IoStatus::WantRead) << "that is what has to be waited for";
+    server.writeAll(text);
+    server.lower->onWrite(ScriptedTransport::wantsRead());
+    EXPECT_EQ(server.transport->endWrite(kNoFd).status, IoStatus::WantRead);
+    EXPECT_EQ(server.transport->endWrite(kNoFd).status, IoStatus::Ok);
+    exchange();
+    EXPECT_EQ(client.takeReceived(), text);
+    EXPECT_TRUE(client.sawCloseNotify());
+    EXPECT_EQ(client.error(), "");
+}
+
 TEST_P(SslTransportTest, AHandshakeThatTheClientEndsIsAbandoned) {
     TlsClient whole(GetParam());
     const std::string hello = whole.takeOutput();

@@ -140,6 +140,28 @@ TEST_F(FirstReadTest, TheLoopHoldsWhatNobodyElseHolds) {
     EXPECT_EQ(m_log.events, (Events{Conn_EstablishedEvent, Conn_CloseEvent}));
 }
 
+// What epoll does not take (a file, which is always ready) is known only when the first event is settled: what that
+// one sent has left, and the failure is told behind it.
+TEST_F(FirstReadTest, ARegistrationThatFailsIsOneErrorAndOneCloseBehindTheFirstEvent) {
+    const auto transport = ScriptedTransport::create();
+    transport->feed("request");
+    FileDescriptor file(::memfd_create("file", MFD_CLOEXEC));
+    const auto connection = std::make_shared<Connection>(loop(), std::move(file), transport->handOut(),
+                                                         Connection::Origin::Accepted);
+    connection->setEventCallback([this](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
+        m_log.record(event, context);
+        if (event == Conn_ReadEvent) c->send("answer");
+    });
+    connection->start(Connection::FirstRead::AtOnce);
+    runRounds();
+    EXPECT_EQ(m_log.events,
+              (Events{Conn_EstablishedEvent, Conn_ReadEvent, Conn_ErrorEvent, Conn_CloseEvent}));
+    EXPECT_EQ(m_log.error, std::errc::operation_not_permitted);
+    EXPECT_EQ(connection->state(), ConnState::Disconnected);
+    EXPECT_EQ(connection->fd(), -1);
+    EXPECT_EQ(transport->written(), "answer");
+}
+
 TEST_F(FirstReadTest, AnAnswerAndACloseNeedNoLoop) {
     BlockingClient client(std::move(m_sockets.peers));
     client.send("request");

@@ -130,6 +130,38 @@ TEST_F(ConnectorTest, ZeroIsNoTimeout) {
     runRounds();
 }
 
+// In nanoseconds it overflowed, and the connect timed out before it began.
+TEST_F(ConnectorTest, TheLongestTimeoutThereIsIsNoTimeoutInPractice) {
+    const auto transport = ScriptedTransport::create();
+    transport->onHandshake(ScriptedTransport::wantsRead());
+    EventLog log;
+    Connector connector(loop(), {milliseconds::max(), [&] { return transport->handOut(); }});
+    const auto connection = connector.connect(address(), log.callback());
+    ASSERT_TRUE(runUntil([&] { return transport->calls() > 0; }));
+    advance(std::chrono::hours(1'000'000));
+    EXPECT_EQ(connection->state(), ConnState::Connecting);
+    connection->close();
+    runRounds();
+}
+
+// A loop with many short-lived connections kept a timer of each for the whole timeout.
+TEST_F(ConnectorTest, TheTimerGoesWhenTheOutcomeIsThere) {
+    constexpr auto kTimeout = milliseconds(20);
+    constexpr auto kWait = milliseconds(400);
+    for (const bool succeeds : {true, false}) {
+        SCOPED_TRACE(succeeds);
+        EventLog log;
+        Connector connector(loop(), {kTimeout});
+        const auto connection = connector.connect(succeeds ? address() : unixAddress(), log.callback());
+        ASSERT_TRUE(runUntil([&] { return log.has(succeeds ? Conn_ConnectEvent : Conn_CloseEvent); }));
+        runRounds();
+        // With a timer the loop would wait for that, of which the clock that stands still lets nothing pass.
+        const auto begin = std::chrono::steady_clock::now();
+        loop()->runOnce(kWait);
+        EXPECT_GE(std::chrono::steady_clock::now() - begin, kWait);
+    }
+}
+
 TEST_F(ConnectorTest, AHandshakeThatFailsIsOneErrorAndOneClose) {
     const auto transport = ScriptedTransport::create();
     transport->onHandshake(ScriptedTransport::fails(std::errc::protocol_error));

@@ -77,6 +77,30 @@ TEST_F(WsTopicsTest, OneCopyHoweverManyFiltersMatch) {
     EXPECT_EQ(ws().topics()->stats().delivered, 2U);
 }
 
+// A publication that was on its way to the last subscriber of a loop reached one who came in the same moment, and the
+// next, published while there was nobody, did not: he saw a gap.
+TEST_F(WsTopicsTest, WhoGetsAPublicationGetsThoseBehindIt) {
+    WsRoute route;
+    route.onOpen = [](const WsConnectionPtr_t& connection) { connection->subscribe("t"); };
+    route.onClose = [this](const WsConnectionPtr_t&, WsCloseCode, std::string_view) {
+        EXPECT_EQ(ws().connections(), 0U);
+        ws().topics()->publish("t", "second");
+    };
+    serve(std::move(route));
+    const auto first = open();
+    const auto next = connect();
+    next->settle();
+    // All in one round of the loop: what is published is delivered at its end.
+    ws().topics()->publish("t", "first");
+    first->peer().feedReset();
+    next->feed(openingRequest("/", ""));
+    std::string bytes = next->collect();
+    ws().topics()->publish("t", "third");
+    bytes += next->collect();
+    bytes.erase(0, bytes.find("\r\n\r\n") + 4);
+    EXPECT_EQ(show(takeFrames(bytes)), "text(first) text(second) text(third)");
+}
+
 TEST_F(WsTopicsTest, CountsAreRightWhenConnectionsDie) {
     WsRoute route;
     size_t whenClosed = 99;

@@ -15,8 +15,13 @@ namespace {
 
 // The BIO of every connection: a view of the thread's buffers.
 
+// Nothing may be thrown through OpenSSL's frames: without memory the write fails.
 int writeOutput(BIO*, const char* bytes, size_t size, size_t* written) {
-    SslBuffers::ofThread().output.append({bytes, size});
+    try {
+        SslBuffers::ofThread().output.append({bytes, size});
+    } catch (const std::bad_alloc&) {
+        return 0;
+    }
     *written = size;
     return 1;
 }

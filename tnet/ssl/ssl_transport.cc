@@ -8,6 +8,7 @@
 #include <cassert>
 #include <cctype>
 #include <cerrno>
+#include <new>
 #include <utility>
 
 #include "tnet/release_memory.h"
@@ -67,6 +68,7 @@ public:
     }
 
     IoResult read(int fd, char* into, size_t size) override {
+        if (m_isBroken) return outOfMemory();
         if (m_backlog && m_backlog->error) return {IoStatus::Failed, 0, m_backlog->error};
         if (m_peerEnded) return {IoStatus::End};
         if (m_outputBlocked && !isReadIndependent()) {
@@ -87,6 +89,7 @@ public:
     }
 
     IoResult write(int fd, const iovec* pieces, int count) override {
+        if (m_isBroken) return outOfMemory();
         if (m_kernelWrites) return m_lower->write(fd, pieces, count);
         PlainPieces plain(pieces, count);
         const size_t offered = plain.left();
@@ -203,7 +206,11 @@ private:
             releaseMemory(transport.m_backlog->input);
         }
         ~BufferUse() {
-            if (!m_buffers.input.empty()) m_transport.backlog().input.assign(m_buffers.input.view());
+            try {
+                if (!m_buffers.input.empty()) m_transport.backlog().input.assign(m_buffers.input.view());
+            } catch (const std::bad_alloc&) {
+                m_transport.m_isBroken = true;  // what came is lost
+            }
             m_buffers.input.clear(kKeptBufferBytes);
             m_buffers.output.clear(kKeptBufferBytes);
             if (m_transport.m_backlog && m_transport.m_backlog->isEmpty()) m_transport.m_backlog.reset();
@@ -220,6 +227,10 @@ private:
 
     ~SslTransportImpl() {
         if (m_handshake && !m_counted) SslCounters::count(m_shared->counters.abandoned);
+    }
+
+    static IoResult outOfMemory() {
+        return {IoStatus::Failed, 0, std::make_error_code(std::errc::not_enough_memory)};
     }
 
     Backlog& backlog() {
@@ -253,10 +264,7 @@ private:
             return m_outputBlocked ? IoResult{IoStatus::WantWrite} : flushBacklog(fd);
         }
         const IoResult result = sendSome(fd, buffers.output);
-        if (result.status == IoStatus::WantWrite) {
-            backlog().output.append(buffers.output.view());
-            m_outputBlocked = true;
-        }
+        if (noteBlocked(result)) backlog().output.append(buffers.output.view());
         buffers.output.clear(kKeptBufferBytes);
         return result;
     }
@@ -264,9 +272,16 @@ private:
     IoResult flushBacklog(int fd) {
         if (!m_backlog || m_backlog->output.empty()) return {};
         const IoResult result = sendSome(fd, m_backlog->output);
-        m_outputBlocked = result.status == IoStatus::WantWrite;
+        noteBlocked(result);
         if (m_backlog->isEmpty()) m_backlog.reset();
         return result;
+    }
+
+    // True: the records that are left must be kept, whatever the transport below waits for.
+    bool noteBlocked(const IoResult& result) {
+        m_outputBlocked = result.status == IoStatus::WantWrite || result.status == IoStatus::WantRead;
+        if (m_outputBlocked) m_blockedOn = result.status;
+        return m_outputBlocked;
     }
 
     IoResult flushBlocked(int fd) { return m_outputBlocked ? flushBacklog(fd) : IoResult{}; }
@@ -306,8 +321,8 @@ private:
         return told;
     }
 
-    static IoResult taken(size_t bytes) {
-        return bytes > 0 ? IoResult{IoStatus::Ok, bytes} : IoResult{IoStatus::WantWrite};
+    IoResult taken(size_t bytes) const {
+        return bytes > 0 ? IoResult{IoStatus::Ok, bytes} : IoResult{m_blockedOn};
     }
 
     static iovec readFile(int file, off_t offset, size_t size) {
@@ -423,8 +438,10 @@ private:
     SecurityInfoPtr_t m_security{};
     uint32_t m_untold = 0;     // plain bytes in the backlog's output that are not told as taken
     uint32_t m_sentBytes = 0;  // of it, since the last tell()
+    IoStatus m_blockedOn = IoStatus::WantWrite;  // while m_outputBlocked
 
-    bool m_counted = false;  // the handshake's outcome
+    bool m_counted = false;   // the handshake's outcome
+    bool m_isBroken = false;  // records that came could not be kept
     bool m_pendingInput = false;
     bool m_outputBlocked = false;  // the kernel did not take the backlog's output
     bool m_peerEnded = false;      // its close_notify came

@@ -49,7 +49,8 @@ struct Bytes {
 void hmac(const TlsSuite& suite, std::span<const uint8_t> key, std::span<const uint8_t> message,
           std::span<uint8_t> out) {
     constexpr size_t kMaxBlockBytes = 128;  // of SHA-384
-    static thread_local const DigestCtxPtr_t context(EVP_MD_CTX_new());
+    static thread_local DigestCtxPtr_t context;
+    if (!context) context.reset(EVP_MD_CTX_new());
     if (!context) throw std::bad_alloc();
     const auto blockBytes = static_cast<size_t>(EVP_MD_get_block_size(suite.digest));
     assert(key.size() <= blockBytes && blockBytes <= kMaxBlockBytes);
@@ -125,6 +126,7 @@ public:
     // The place of the key that was given one longest ago, set up for `key`.
     EVP_CIPHER_CTX* assign(TlsKey& key) {
         if (m_places.size() < kCachedContexts && m_free.empty()) {
+            m_free.reserve(kCachedContexts);  // to forget a key must not fail
             key.m_place = static_cast<uint32_t>(m_places.size());
             m_places.emplace_back();
         } else if (!m_free.empty()) {
@@ -135,17 +137,21 @@ public:
             m_next = (m_next + 1) % kCachedContexts;
         }
         Place& place = m_places[key.m_place];
-        place.owner = key.m_id = s_lastId.fetch_add(1, std::memory_order_relaxed) + 1;
+        place.owner = 0;  // until it is set up: nobody may take what it is now for his
         if (!place.context) place.context.reset(EVP_CIPHER_CTX_new());
-        if (!place.context) throw std::bad_alloc();
-        place.setKey(key.m_suite.cipher, key.m_key.data());
+        if (!place.context || !place.setKey(key.m_suite.cipher, key.m_key.data())) {
+            m_free.push_back(key.m_place);
+            throw std::bad_alloc();  // the one way that there is for it to fail
+        }
+        place.owner = key.m_id = s_lastId.fetch_add(1, std::memory_order_relaxed) + 1;
         return place.context.get();
     }
 
     void forget(const TlsKey& key) {
         if (!find(key)) return;
         Place& place = m_places[key.m_place];
-        place.setKey(nullptr, kNoKey.data());  // the cipher that it has
+        // The cipher that it has; without memory for that, the whole context goes, and the key with it.
+        if (!place.setKey(nullptr, kNoKey.data())) place.context.reset();
         place.owner = 0;
         m_free.push_back(key.m_place);
     }
@@ -156,9 +162,8 @@ private:
 
     struct Place {
         // Both directions of these ciphers are set up alike, but for the flag that each record's call gives.
-        void setKey(const EVP_CIPHER* cipher, const uint8_t* key) const {
-            if (EVP_CipherInit_ex2(context.get(), cipher, key, nullptr, -1, nullptr) != 1)
-                throw std::bad_alloc();
+        bool setKey(const EVP_CIPHER* cipher, const uint8_t* key) const {
+            return EVP_CipherInit_ex2(context.get(), cipher, key, nullptr, -1, nullptr) == 1;
         }
 
         uint64_t owner = 0;
@@ -178,7 +183,7 @@ TlsKey::TlsKey(const TlsSuite& suite, std::span<const uint8_t> secret, uint64_t 
 }
 
 TlsKey::~TlsKey() {
-    Contexts::ofThread().forget(*this);
+    if (m_id != 0) Contexts::ofThread().forget(*this);
     OPENSSL_cleanse(m_secret.data(), m_secret.size());
     OPENSSL_cleanse(m_key.data(), m_key.size());
 }
@@ -190,7 +195,7 @@ void TlsKey::derive() {
 }
 
 void TlsKey::update() {
-    Contexts::ofThread().forget(*this);
+    if (m_id != 0) Contexts::ofThread().forget(*this);
     std::array<uint8_t, kMaxSecretBytes> next;
     hkdfExpandLabel(m_suite, {m_secret.data(), m_suite.secretBytes}, "traffic upd",
                     {next.data(), m_suite.secretBytes});
