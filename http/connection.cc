@@ -48,6 +48,7 @@ void appendFields(std::string& out, const HttpHeaders& fields) {
 void HttpConnection::attach(HttpService& service, const ConnectionPtr_t& connection) {
     auto self = std::make_shared<HttpConnection>(service, *connection);
     connection->setWriteCompleteWanted(false);
+    connection->setSendTimeout(service.limits().sendTimeout, service.limits().sendBytesPerSecond);
     connection->setEventCallback(
         [self = std::move(self)](const ConnectionPtr_t&, ConnEvent event, const void* context) {
             self->onEvent(event, context);
@@ -592,6 +593,7 @@ void HttpConnection::takeOver(std::string_view leftover) {
     m_ended = true;
     unlink();
     connection->setWriteCompleteWanted(true);
+    connection->setSendTimeout(milliseconds::zero());
     connection->resumeReading();  // the new layer may pause it again
     take(connection);
     if (!bytes.empty()) connection->redeliver(std::move(bytes));
@@ -617,9 +619,6 @@ std::optional<HttpConnection::Deadline> HttpConnection::nextDeadline() const {
     if (handling && work.output == HttpWork::Output::Waiting && !work.takeOver) {
         consider(work.handlerBegan, limits.handlerTimeout, Deadline::Kind::Handler);
     }
-    if (m_connection.queuedBytes() > 0) {
-        consider(m_connection.lastActivity(), limits.sendTimeout, Deadline::Kind::Send);
-    }
     return next;
 }
 
@@ -644,9 +643,6 @@ void HttpConnection::onDeadline() {
         case Deadline::Kind::Head: return refuse(408, "the head came too slowly");
         case Deadline::Kind::Body: return refuse(408, "the body came too slowly");
         case Deadline::Kind::Handler: return refuse(503, "the handler took too long");
-        case Deadline::Kind::Send:
-            logger().debug("closed: the peer does not read its answer");
-            return m_connection.close();
     }
 }
 

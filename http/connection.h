@@ -87,7 +87,7 @@ private:
 
     // Deadlines.
     struct Deadline {
-        enum class Kind : uint8_t { Head, Body, Handler, Send };
+        enum class Kind : uint8_t { Head, Body, Handler };
         TimePoint at;
         Kind kind;
     };

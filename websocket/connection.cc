@@ -454,9 +454,11 @@ void WsConnection::checkSending() {
     m_waiting->timer = {};
     const size_t queued = m_connection->queuedBytes();
     if (queued == 0) return;
-    if (m_waiting->queuedBytes + m_waiting->handedBytes > queued) return watchSending();  // it took some
+    const size_t taken = m_waiting->queuedBytes + m_waiting->handedBytes - queued;
+    const auto least = route().sendTimeout.count() * Connection::kLeastBytesPerSecond / 1000;
+    if (taken > 0 && taken >= static_cast<size_t>(least)) return watchSending();
     logger().debug("closed: a WebSocket peer does not read");
-    m_connection->close();
+    m_connection->abort();
 }
 
 // --- Messages in pieces ---
