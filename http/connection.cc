@@ -15,6 +15,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
+constexpr uint8_t kRequestsPerTurn = 64;                   // then the other connections have theirs
 constexpr size_t kMaxPending = IOLoop::kReadBufferBytes;  // input kept while a handler is at work
 constexpr size_t kCopiedBody = 4 << 10;                   // up to here a body is copied behind its head
 constexpr milliseconds kCrossingTime{500};  // for a request that crosses the end of its connection
@@ -85,11 +86,13 @@ void HttpConnection::onRead(std::string_view bytes) {
 
 void HttpConnection::process(std::string_view input) {
     m_processing = true;
+    m_requestsLeft = kRequestsPerTurn;
     while (!m_ended && step(input)) {
     }
     m_processing = false;
     if (m_ended || !m_work) return;
     if (!input.empty()) keepForLater(input);
+    if (m_requestsLeft == 0 && !m_work->pending.empty() && mayParse()) scheduleResume();
     watchDeadline();
 }
 
@@ -105,7 +108,8 @@ bool HttpConnection::step(std::string_view& input) {
             becomeIdle();
             return false;
         }
-        if (!beginRequest()) return false;
+        if (m_requestsLeft == 0 || !beginRequest()) return false;
+        --m_requestsLeft;
     }
     if (!mayParse()) return false;
     const HttpParser::Event event = m_work->parser.parse(input);
@@ -155,8 +159,12 @@ void HttpConnection::scheduleResume() {
 
 void HttpConnection::resume() {
     if (m_ended || !m_work || m_processing) return;
-    const std::string input = std::exchange(m_work->pending, {});
-    process(input);
+    std::string input = std::exchange(m_work->pending, {});
+    if (input.empty() || m_work->takeOver) {
+        process(input);
+    } else {
+        m_connection.redeliver(std::move(input));  // as an event: its answers leave in one write
+    }
     if (m_ended || waitsForRoom()) return;
     if (!m_work || m_work->pending.size() < kMaxPending) m_connection.resumeReading();
 }
