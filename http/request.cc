@@ -33,7 +33,7 @@ void HttpRequest::clear() {
     m_target = m_path = m_query = m_authority = {};
     if (!m_trailers.empty()) m_trailers.clear();
     m_body.clear();
-    if (m_body.capacity() > kKeptBodyCapacity) m_body = std::string();
+    if (m_body.capacity() > kKeptBodyCapacity) std::string().swap(m_body);
     m_params.clear();
     m_decoded.clear();
 }

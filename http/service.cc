@@ -87,7 +87,7 @@ void HttpService::closeQuiet() {
 void HttpService::giveBack(std::unique_ptr<HttpWork> work) {
     if (work->input != HttpWork::Input::None) work->reset();
     if (!work->pending.empty()) work->pending.clear();
-    if (work->pending.capacity() > kKeptPendingCapacity) work->pending = std::string();
+    if (work->pending.capacity() > kKeptPendingCapacity) std::string().swap(work->pending);
     if (work->timer.isValid()) m_loop->cancel(std::exchange(work->timer, {}));
     if (m_spareWorks >= kSpareWorks) return;
     work->nextSpare = std::move(m_spareWork);

@@ -146,7 +146,7 @@ WsDeflater& WsLoop::deflater(int windowBits) {
         deflater = std::make_unique<WsDeflater>(
             WsDeflater::Settings{.windowBits = windowBits, .noContextTakeover = true});
     }
-    if (m_scratch.capacity() > kKeptScratch) m_scratch = std::string();
+    if (m_scratch.capacity() > kKeptScratch) std::string().swap(m_scratch);
     m_scratch.clear();
     return *deflater;
 }

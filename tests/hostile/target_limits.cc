@@ -35,8 +35,8 @@ WsRoute TargetLimits::route() const {
     route.maxMessagesPerSecond = 1000;
     route.maxQueuedBytes = 128 << 10;
     route.sendTimeout = milliseconds(2000);
-    route.pingInterval = milliseconds(1000);
-    route.pongTimeout = milliseconds(1000);
+    route.pingInterval = milliseconds(1500);
+    route.pongTimeout = milliseconds(2000);
     route.idleTimeout = milliseconds(5000);
     route.closeTimeout = milliseconds(1000);
     route.keepRequest = false;

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "tests/http/http_fixture.h"
+#include "tests/support/largest_allocation.h"
 
 namespace tnet {
 namespace {
@@ -144,6 +145,21 @@ TEST_F(HttpConnectionTest, ABurstCostsOneReadAndOneWrite) {
     peer->feed(requests).settle();
     EXPECT_EQ(peer->transport().writes().size(), 1U);
     EXPECT_EQ(parseReplies(peer->collect()).size(), 16U);
+}
+
+// To assign an empty string to a large one does not free it: the spare requests kept what the largest body had needed,
+// each, for ever.
+TEST_F(HttpConnectionTest, WhatALargeBodyNeededIsGivenBack) {
+    router().post("/size", [](const HttpRequest& request) {
+        return HttpResponse::text(std::to_string(request.body().size()));
+    });
+    const auto peer = connect();
+    for (int i = 0; i < 2; ++i) {
+        peer->feed(postRequest("/size", std::string(200'000, 'x')), 30'000);
+        const LargestAllocation largest;
+        EXPECT_EQ(parseReplies(peer->collect())[0].body, "200000");
+        EXPECT_GE(largest.size(), 200'000U) << "the second one has the first one's memory";
+    }
 }
 
 // One client's pipelined requests, some sixteen hundred in a read buffer, were all answered before anybody else was
