@@ -15,7 +15,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr uint8_t kRequestsPerTurn = 64;                   // then the other connections have theirs
+constexpr uint8_t kRequestsPerTurn = 64;                  // then the other connections have theirs
 constexpr size_t kMaxPending = IOLoop::kReadBufferBytes;  // input kept while a handler is at work
 constexpr size_t kCopiedBody = 4 << 10;                   // up to here a body is copied behind its head
 constexpr milliseconds kCrossingTime{500};  // for a request that crosses the end of its connection

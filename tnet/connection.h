@@ -229,7 +229,7 @@ private:
     TimePoint m_lastActivity;
     size_t m_maxQueuedBytes = kDefaultMaxQueuedBytes;
     std::error_code m_error{};  // for Conn_ErrorEvent
-    TimerId m_timer{};  // looks at the peer: while it is watched, or Disconnecting
+    TimerId m_timer{};          // looks at the peer: while it is watched, or Disconnecting
     uint32_t m_sendTimeoutMillis = 0;
     uint32_t m_leastBytesPerSecond = kLeastBytesPerSecond;
     uint32_t m_shutDownMillis = 0;

@@ -48,12 +48,12 @@ int usage(const char* program) {
 
 std::optional<Options> parse(int argc, char** argv) {
     static const option kOptions[] = {
-        {"list", no_argument, nullptr, 'l'},          {"attack", required_argument, nullptr, 'a'},
-        {"seconds", required_argument, nullptr, 's'}, {"scale", required_argument, nullptr, 'x'},
+        {"list", no_argument, nullptr, 'l'},           {"attack", required_argument, nullptr, 'a'},
+        {"seconds", required_argument, nullptr, 's'},  {"scale", required_argument, nullptr, 'x'},
         {"bound-ms", required_argument, nullptr, 'b'}, {"lateness-ms", required_argument, nullptr, 'd'},
-        {"no-memory", no_argument, nullptr, 'm'},     {"target", required_argument, nullptr, 't'},
-        {"server", required_argument, nullptr, 'S'},  {"secure", required_argument, nullptr, 'T'},
-        {"pid", required_argument, nullptr, 'p'},     {nullptr, 0, nullptr, 0},
+        {"no-memory", no_argument, nullptr, 'm'},      {"target", required_argument, nullptr, 't'},
+        {"server", required_argument, nullptr, 'S'},   {"secure", required_argument, nullptr, 'T'},
+        {"pid", required_argument, nullptr, 'p'},      {nullptr, 0, nullptr, 0},
     };
     using std::chrono::milliseconds;
     Options options;
@@ -121,9 +121,9 @@ Result<std::unique_ptr<ServerProcess>> givenServer(const Options& options) {
 }
 
 void printHead() {
-    std::printf("%-22s %6s %8s %8s | %6s %4s %6s %7s %7s | %6s %6s %6s %6s | %6s %5s | %s\n", "attack", "at once",
-                "opened", "MB sent", "asked", "fail", "p50 ms", "p99 ms", "max ms", "before", "peak", "most",
-                "after", "cpu s", "held", "verdict; what the server did");
+    std::printf("%-22s %6s %8s %8s | %6s %4s %6s %7s %7s | %6s %6s %6s %6s | %6s %5s | %s\n", "attack",
+                "at once", "opened", "MB sent", "asked", "fail", "p50 ms", "p99 ms", "max ms", "before",
+                "peak", "most", "after", "cpu s", "held", "verdict; what the server did");
 }
 
 std::string deeds(const SiegeOutcome& outcome) {
@@ -144,13 +144,15 @@ std::string deeds(const SiegeOutcome& outcome) {
 void printRow(const Attack& attack, const SiegeOutcome& outcome) {
     const auto mebibytes = [](size_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
     const GoodClient::Figures& good = outcome.good;
-    std::printf("%-22.*s %7zu %8zu %8.1f | %6zu %4zu %6.2f %7.2f %7.2f | %6.1f %6.1f %6.1f %6.1f | %6.2f %5.1f | %s; %s\n",
-                static_cast<int>(attack.name.size()), attack.name.data(), outcome.connections,
-                outcome.attackers.opened, static_cast<double>(outcome.attackers.sentBytes) / 1e6, good.asked,
-                good.failed, good.p50, good.p99, good.max, mebibytes(outcome.bytesBefore),
-                mebibytes(outcome.bytesPeak), mebibytes(outcome.bytesMaximum), mebibytes(outcome.bytesAfter),
-                outcome.cpuSeconds, outcome.heldSeconds, outcome.failures.empty() ? "held" : "FAILED",
-                deeds(outcome).c_str());
+    std::printf(
+        "%-22.*s %7zu %8zu %8.1f | %6zu %4zu %6.2f %7.2f %7.2f | %6.1f %6.1f %6.1f %6.1f | %6.2f %5.1f | %s; "
+        "%s\n",
+        static_cast<int>(attack.name.size()), attack.name.data(), outcome.connections,
+        outcome.attackers.opened, static_cast<double>(outcome.attackers.sentBytes) / 1e6, good.asked,
+        good.failed, good.p50, good.p99, good.max, mebibytes(outcome.bytesBefore),
+        mebibytes(outcome.bytesPeak), mebibytes(outcome.bytesMaximum), mebibytes(outcome.bytesAfter),
+        outcome.cpuSeconds, outcome.heldSeconds, outcome.failures.empty() ? "held" : "FAILED",
+        deeds(outcome).c_str());
     for (const std::string& failure : outcome.failures) std::printf("    FAILED: %s\n", failure.c_str());
     std::fflush(stdout);
 }
@@ -188,8 +190,8 @@ int main(int argc, char** argv) {
     printHead();
     for (const Attack& attack : attacks) {
         if (!network && (attack.isIpv6 || attack.isSynFlood)) {
-            std::printf("%-22s SKIPPED: it needs a network of its own: %s\n", std::string(attack.name).c_str(),
-                        network.error().message.c_str());
+            std::printf("%-22s SKIPPED: it needs a network of its own: %s\n",
+                        std::string(attack.name).c_str(), network.error().message.c_str());
             continue;
         }
         auto server = isOther ? givenServer(*options) : startTarget(*options, attack);

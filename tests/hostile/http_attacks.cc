@@ -32,7 +32,8 @@ Plan unread(Reading reading) {
 
 Plan garbage(uint64_t number) {
     std::string bytes;
-    for (uint64_t state = number * 2654435761 + 1; bytes.size() < 512; state = state * 6364136223846793005 + 1)
+    for (uint64_t state = number * 2654435761 + 1; bytes.size() < 512;
+         state = state * 6364136223846793005 + 1)
         bytes += static_cast<char>(state >> 33);
     return {.first = std::move(bytes)};
 }
@@ -135,7 +136,9 @@ std::vector<Attack> httpAttacks() {
          .sentence = "sends trailers without end",
          .connections = 100,
          .plan =
-             [](uint64_t) { return Plan{.first = kChunked + "0\r\n", .more = always("X-More: yes, more\r\n")}; },
+             [](uint64_t) {
+                 return Plan{.first = kChunked + "0\r\n", .more = always("X-More: yes, more\r\n")};
+             },
          .bytesPerConnection = body,
          .heldAtMost = refusal,
          .answers = {431}},
@@ -155,9 +158,7 @@ std::vector<Attack> httpAttacks() {
          .sentence = "sends a request's head byte by byte, fast enough",
          .connections = 300,
          .plan =
-             [](uint64_t) {
-                 return Plan{.more = always(kAsk), .pieceBytes = 1, .pause = milliseconds(10)};
-             },
+             [](uint64_t) { return Plan{.more = always(kAsk), .pieceBytes = 1, .pause = milliseconds(10)}; },
          .bytesPerConnection = head,
          .answers = {200}},
         {.name = "bytewise-body",

@@ -27,10 +27,10 @@ struct Plan {
 
     // --- What is sent ---
 
-    std::string first{};                                  // once connected
-    std::function<std::string(uint64_t turn)> more{};     // then these, for ever; null: nothing
-    size_t pieceBytes = SIZE_MAX;                         // per write; and between two writes this much time;
-    Milliseconds pause{0};                                // zero: as fast as the server takes it
+    std::string first{};                               // once connected
+    std::function<std::string(uint64_t turn)> more{};  // then these, for ever; null: nothing
+    size_t pieceBytes = SIZE_MAX;                      // per write; and between two writes this much time;
+    Milliseconds pause{0};                             // zero: as fast as the server takes it
 
     // --- What is read ---
 

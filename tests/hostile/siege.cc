@@ -115,7 +115,8 @@ private:
     void judge() {
         const GoodClient::Figures& good = m_outcome.good;
         if (!m_server.isAlive()) fail("the server is dead");
-        if (good.failed > 0) fail(std::to_string(good.failed) + " good requests failed: " + good.firstFailure);
+        if (good.failed > 0)
+            fail(std::to_string(good.failed) + " good requests failed: " + good.firstFailure);
         if (good.p99 > m_settings.boundMillis) fail("p99 " + std::to_string(good.p99) + " ms");
         judgeMemory();
         const Answers::Counts& answers = m_outcome.attackers.answers;

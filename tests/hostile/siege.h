@@ -20,9 +20,9 @@ namespace tnet {
 
 struct SiegeSettings {
     std::chrono::milliseconds time{5000};
-    double scale = 1;           // of the attack's connections
-    double boundMillis = 100;   // for the client's p99
-    bool judgesMemory = true;   // not under a sanitizer, which needs its own
+    double scale = 1;                          // of the attack's connections
+    double boundMillis = 100;                  // for the client's p99
+    bool judgesMemory = true;                  // not under a sanitizer, which needs its own
     std::chrono::milliseconds lateness{1000};  // beyond which a deadline has not been kept
 };
 
@@ -37,7 +37,7 @@ struct SiegeOutcome {
     size_t bytesAfter = 0;
     size_t bytesKept = 0;  // computed, for what may stay
     double cpuSeconds = 0;
-    double heldSeconds = 0;  // by those that were there when the attack ended
+    double heldSeconds = 0;               // by those that were there when the attack ended
     std::vector<std::string> failures{};  // empty: it held
 };
 

@@ -17,6 +17,7 @@ constexpr size_t kOpensPerRound = 64;
 constexpr size_t kBatchBytes = 16 << 10;  // of a flood, put together at a time
 constexpr size_t kDripBytes = 16;
 constexpr milliseconds kDripPause{250};
+constexpr milliseconds kLook{10};   // at stopOpening and stop
 constexpr milliseconds kPoke{250};  // a connection that the server has ended is tried, whether it is gone
 constexpr size_t kLastAnswerBytes = 256 << 10;
 
@@ -78,12 +79,12 @@ void Swarm::run() {
             m_vacant.pop_back();
             openOne(index);
         }
-        const bool isBusy = m_opens && !m_vacant.empty();
-        const int ready = ::epoll_wait(m_epoll.get(), events.data(), events.size(), isBusy ? 0 : 10);
+        const int ready = ::epoll_wait(m_epoll.get(), events.data(), events.size(), millisToWait());
         for (int i = 0; i < ready; ++i) {
             const epoll_event& event = events[static_cast<size_t>(i)];
             Hostile* const hostile = m_hostiles[static_cast<uint32_t>(event.data.u64)].get();
-            if (hostile == nullptr || static_cast<uint32_t>(hostile->serial) != event.data.u64 >> 32) continue;
+            if (hostile == nullptr || static_cast<uint32_t>(hostile->serial) != event.data.u64 >> 32)
+                continue;
             onEvents(*hostile, event.events);
         }
         runDue();
@@ -91,6 +92,13 @@ void Swarm::run() {
     for (const auto& hostile : m_hostiles) {
         if (hostile) end(*hostile);
     }
+}
+
+int Swarm::millisToWait() const {
+    if (m_opens && !m_vacant.empty()) return 0;
+    Duration wait = kLook;
+    if (!m_due.empty()) wait = std::clamp<Duration>(m_due.top().at - now(), Duration::zero(), wait);
+    return static_cast<int>(std::chrono::ceil<milliseconds>(wait).count());
 }
 
 // --- Opening ---
@@ -106,12 +114,14 @@ FileDescriptor Swarm::openFrom(uint64_t number) const {
     // The port is chosen by connect, which knows the whole pair and can use every port once per address.
     const int on = 1;
     ::setsockopt(socket->get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-    if (address) ::bind(socket->get(), address->data(), address->size());  // or from wherever the kernel likes
+    if (address)
+        ::bind(socket->get(), address->data(), address->size());  // or from wherever the kernel likes
     return std::move(*socket);
 }
 
 void Swarm::openOne(size_t index) {
-    auto hostile = std::make_unique<Hostile>(Hostile{index, ++m_serial, openFrom(m_serial), m_attack.plan(m_serial)});
+    auto hostile =
+        std::make_unique<Hostile>(Hostile{index, ++m_serial, openFrom(m_serial), m_attack.plan(m_serial)});
     const int fd = hostile->socket.get();
     const int size = hostile->plan.receiveBuffer;
     if (size > 0) ::setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
@@ -213,7 +223,8 @@ void Swarm::read(Hostile& hostile) {
 // False: the connection is gone, or has been ended.
 bool Swarm::readOnce(Hostile& hostile, size_t most) {
     static thread_local std::array<char, 64 << 10> buffer;
-    const ssize_t n = ::recv(hostile.socket.get(), buffer.data(), std::min(most, buffer.size()), MSG_DONTWAIT);
+    const ssize_t n =
+        ::recv(hostile.socket.get(), buffer.data(), std::min(most, buffer.size()), MSG_DONTWAIT);
     if (n > 0) {
         takeInput(hostile, {buffer.data(), static_cast<size_t>(n)});
         return true;
@@ -306,8 +317,8 @@ void Swarm::write(Hostile& hostile) {
     const bool hasMore = refill(hostile);
     if (hasMore) {
         const size_t most = std::min(hostile.plan.pieceBytes, hostile.out.size() - hostile.outDone);
-        const ssize_t n =
-            ::send(hostile.socket.get(), hostile.out.data() + hostile.outDone, most, MSG_NOSIGNAL | MSG_DONTWAIT);
+        const ssize_t n = ::send(hostile.socket.get(), hostile.out.data() + hostile.outDone, most,
+                                 MSG_NOSIGNAL | MSG_DONTWAIT);
         // What it said before it closed is there still.
         if (n < 0 && errno != EAGAIN) return errno == EPIPE ? onServersEnd(hostile) : lose(hostile, errno);
         if (n > 0) {

@@ -29,8 +29,8 @@ namespace tnet {
 class Swarm {
 public:
     struct Figures {
-        size_t opened = 0;      // connects that succeeded
-        size_t refused = 0;     // connects that failed
+        size_t opened = 0;   // connects that succeeded
+        size_t refused = 0;  // connects that failed
         uint64_t sentBytes = 0;
         uint64_t receivedBytes = 0;
         size_t ended = 0;       // by the server, with a FIN
@@ -62,6 +62,7 @@ private:
     void openOne(size_t index);
     FileDescriptor openFrom(uint64_t number) const;
     void runDue();
+    int millisToWait() const;
     void onEvents(Hostile& hostile, uint32_t events);
     void onConnected(Hostile& hostile);
     void onTimer(Hostile& hostile);

@@ -40,7 +40,8 @@ std::vector<Attack> tcpAttacks() {
          .heldAtMost = idle,
          .isTurnedAway = true},
         {.name = "syn-flood",
-         .sentence = "begins connections of addresses that are nobody's, and more of them than there is room for",
+         .sentence =
+             "begins connections of addresses that are nobody's, and more of them than there is room for",
          .connections = 1,
          .plan = [](uint64_t) { return Plan{}; },
          .isSynFlood = true,
@@ -73,10 +74,12 @@ std::vector<Attack> tcpAttacks() {
          .answers = {200},
          .isTurnedAway = true},
         {.name = "address-requests",
-         .sentence = "asks from one address, on many connections, more often than addressRequestsPerSecond allows",
+         .sentence =
+             "asks from one address, on many connections, more often than addressRequestsPerSecond allows",
          .connections = 50,
          .limits = requests,
-         .plan = [](uint64_t) { return Plan{.more = [](uint64_t) { return kAsk; }, .pause = milliseconds(4)}; },
+         .plan =
+             [](uint64_t) { return Plan{.more = [](uint64_t) { return kAsk; }, .pause = milliseconds(4)}; },
          .sources = 1,
          .bytesPerConnection = headBytes(requests),
          .answers = {200, 429}},
@@ -84,7 +87,8 @@ std::vector<Attack> tcpAttacks() {
          .sentence = "the same from 200 addresses of one /64",
          .connections = 200,
          .limits = requests,
-         .plan = [](uint64_t) { return Plan{.more = [](uint64_t) { return kAsk; }, .pause = milliseconds(16)}; },
+         .plan =
+             [](uint64_t) { return Plan{.more = [](uint64_t) { return kAsk; }, .pause = milliseconds(16)}; },
          .sources = 200,
          .isIpv6 = true,
          .bytesPerConnection = headBytes(requests),

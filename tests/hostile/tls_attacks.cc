@@ -44,9 +44,7 @@ std::vector<Attack> tlsAttacks() {
          .sentence = "sends its ClientHello byte by byte",
          .connections = 500,
          .plan =
-             [](uint64_t) {
-                 return Plan{.pieceBytes = 1, .pause = milliseconds(50), .tls = Tls::Session};
-             },
+             [](uint64_t) { return Plan{.pieceBytes = 1, .pause = milliseconds(50), .tls = Tls::Session}; },
          .bytesPerConnection = session,
          .heldAtMost = handshake,
          .isTurnedAway = true},
@@ -55,10 +53,8 @@ std::vector<Attack> tlsAttacks() {
          .connections = 500,
          .plan =
              [](uint64_t) {
-                 return Plan{.first = largeHello(),
-                             .pieceBytes = 64,
-                             .pause = milliseconds(50),
-                             .tls = Tls::Raw};
+                 return Plan{
+                     .first = largeHello(), .pieceBytes = 64, .pause = milliseconds(50), .tls = Tls::Raw};
              },
          .bytesPerConnection = session,
          .heldAtMost = handshake,

@@ -33,9 +33,9 @@ std::string fragmentedBomb(size_t size) {
     std::string frames;
     for (size_t at = 0; at < bytes.size(); at += 16) {
         const bool isLast = at + 16 >= bytes.size();
-        frames += maskedFrame(at == 0 ? WsOpcode::Binary : WsOpcode::Continuation, bytes.substr(at, 16),
-                              isLast ? WsFin::Last : WsFin::More,
-                              at == 0 ? WsRsv1::Compressed : WsRsv1::Plain);
+        frames +=
+            maskedFrame(at == 0 ? WsOpcode::Binary : WsOpcode::Continuation, bytes.substr(at, 16),
+                        isLast ? WsFin::Last : WsFin::More, at == 0 ? WsRsv1::Compressed : WsRsv1::Plain);
     }
     return frames;
 }
@@ -65,29 +65,24 @@ std::vector<Attack> webSocketAttacks() {
          .connections = 200,
          .plan =
              [](uint64_t) {
-                 return Plan{.first = upgradeRequest("/ws/feed"),
-                             .reading = Reading::Nothing,
-                             .receiveBuffer = 4096};
+                 return Plan{
+                     .first = upgradeRequest("/ws/feed"), .reading = Reading::Nothing, .receiveBuffer = 4096};
              },
          .bytesPerConnection = message,
          .heldAtMost = silence},
         {.name = "ws-bomb",
          .sentence = "sends compressed messages that become 8 MiB",
          .connections = 50,
-         .plan =
-             [bytes = bomb(8 << 20)](uint64_t) {
-                 return Plan{.first = upgradeRequest("/ws/quiet", kOffer) + bytes};
-             },
+         .plan = [bytes = bomb(8 << 20)](
+                     uint64_t) { return Plan{.first = upgradeRequest("/ws/quiet", kOffer) + bytes}; },
          .bytesPerConnection = message,
          .heldAtMost = refusal,
          .answers = {1009}},
         {.name = "ws-bomb-fragments",
          .sentence = "the same in fragments of 16 bytes",
          .connections = 50,
-         .plan =
-             [bytes = fragmentedBomb(8 << 20)](uint64_t) {
-                 return Plan{.first = upgradeRequest("/ws/quiet", kOffer) + bytes};
-             },
+         .plan = [bytes = fragmentedBomb(8 << 20)](
+                     uint64_t) { return Plan{.first = upgradeRequest("/ws/quiet", kOffer) + bytes}; },
          .bytesPerConnection = message,
          .heldAtMost = refusal,
          .answers = {1009}},
@@ -112,10 +107,8 @@ std::vector<Attack> webSocketAttacks() {
         {.name = "ws-ping-flood",
          .sentence = "sends pings without end, and reads the answers",
          .connections = 50,
-         .plan =
-             [ping = maskedFrame(WsOpcode::Ping, std::string(125, 'p'))](uint64_t) {
-                 return Plan{.first = upgradeRequest("/ws/echo"), .more = always(ping)};
-             },
+         .plan = [ping = maskedFrame(WsOpcode::Ping, std::string(125, 'p'))](
+                     uint64_t) { return Plan{.first = upgradeRequest("/ws/echo"), .more = always(ping)}; },
          .bytesPerConnection = message,
          .heldAtMost = refusal,
          .answers = {1008}},
@@ -184,7 +177,7 @@ std::vector<Attack> webSocketAttacks() {
                  return Plan{.first = upgradeRequest("/ws/echo"),
                              .more = always(maskedFrame(WsOpcode::Text, "hello")),
                              .pieceBytes = 1,
-                             .pause = milliseconds(5)};
+                             .pause = milliseconds(4)};
              },
          .bytesPerConnection = message,
          .answers = {101}},
