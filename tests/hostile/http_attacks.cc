@@ -93,7 +93,7 @@ std::vector<Attack> httpAttacks() {
          .plan =
              [](uint64_t) {
                  Plan plan = unread(Reading::Drip);
-                 plan.first = "GET /big HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+                 plan.first += "GET /big HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
                  return plan;
              },
          .bytesPerConnection = large,
