@@ -160,7 +160,8 @@ std::vector<Attack> httpAttacks() {
          .plan =
              [](uint64_t) { return Plan{.more = always(kAsk), .pieceBytes = 1, .pause = milliseconds(10)}; },
          .bytesPerConnection = head,
-         .answers = {200}},
+         .answers = {200},
+         .leastTime = milliseconds(3000)},
         {.name = "bytewise-body",
          .sentence = "sends a body byte by byte, fast enough",
          .connections = 300,
@@ -171,7 +172,8 @@ std::vector<Attack> httpAttacks() {
                              .pause = milliseconds(10)};
              },
          .bytesPerConnection = body,
-         .answers = {200}},
+         .answers = {200},
+         .leastTime = milliseconds(3000)},
         {.name = "garbage",
          .sentence = "sends random bytes",
          .connections = 100,

@@ -85,6 +85,7 @@ struct Attack {
 
     // Statuses and close codes; at least one of them. Empty: anything.
     std::vector<int> answers{};
+    Milliseconds leastTime{0};     // what it takes for that
     bool isTurnedAway = false;     // some must be closed without any answer
     bool hasRoomForOthers = true;  // false: all connections are taken, and only who has one is served
 };

@@ -75,7 +75,7 @@ private:
 
     void attack() {
         Swarm swarm(m_attack, m_outcome.connections, m_server.plain(), m_server.secure());
-        std::this_thread::sleep_for(m_settings.time);
+        std::this_thread::sleep_for(std::max(m_settings.time, m_attack.leastTime));
         swarm.stopOpening();
         if (m_attack.heldAtMost > milliseconds::zero()) awaitRelease();
         swarm.stop();

@@ -29,7 +29,7 @@ std::vector<Attack> tcpAttacks() {
     const TargetLimits usual;
     const milliseconds idle = usual.server().limits.idleTimeout;
     const TargetLimits full{.maxConnections = 2000};
-    const TargetLimits perAddress{.connectionsPerAddress = 50};
+    const TargetLimits perAddress{.connectionsPerAddress = 20};
     const TargetLimits requests{.requestsPerSecond = 400};
     return {
         {.name = "half-open",
@@ -76,7 +76,7 @@ std::vector<Attack> tcpAttacks() {
         {.name = "address-requests",
          .sentence =
              "asks from one address, on many connections, more often than addressRequestsPerSecond allows",
-         .connections = 50,
+         .connections = 100,
          .limits = requests,
          .plan =
              [](uint64_t) { return Plan{.more = [](uint64_t) { return kAsk; }, .pause = milliseconds(4)}; },
@@ -88,7 +88,7 @@ std::vector<Attack> tcpAttacks() {
          .connections = 200,
          .limits = requests,
          .plan =
-             [](uint64_t) { return Plan{.more = [](uint64_t) { return kAsk; }, .pause = milliseconds(16)}; },
+             [](uint64_t) { return Plan{.more = [](uint64_t) { return kAsk; }, .pause = milliseconds(8)}; },
          .sources = 200,
          .isIpv6 = true,
          .bytesPerConnection = headBytes(requests),

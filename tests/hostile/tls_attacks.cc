@@ -106,7 +106,8 @@ std::vector<Attack> tlsAttacks() {
                              .tls = Tls::Session};
              },
          .bytesPerConnection = session,
-         .answers = {200}},
+         .answers = {200},
+         .leastTime = milliseconds(3000)},
     };
 }
 

@@ -180,7 +180,8 @@ std::vector<Attack> webSocketAttacks() {
                              .pause = milliseconds(4)};
              },
          .bytesPerConnection = message,
-         .answers = {101}},
+         .answers = {101},
+         .leastTime = milliseconds(3000)},
         {.name = "ws-never-closes",
          .sentence = "sends a frame that is refused, and stays when the server closes",
          .connections = 1000,
