@@ -16,6 +16,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
+constexpr uint8_t kRequestsPerTurn = 64;                  // then the other connections have theirs
 constexpr size_t kMaxPending = IOLoop::kReadBufferBytes;  // input kept while a handler is at work
 constexpr size_t kCopiedBody = 4 << 10;                   // up to here a body is copied behind its head
 constexpr milliseconds kCrossingTime{500};  // for a request that crosses the end of its connection
@@ -49,6 +50,7 @@ void appendFields(std::string& out, const HttpHeaders& fields) {
 void HttpConnection::attach(HttpService& service, const ConnectionPtr_t& connection) {
     auto self = std::make_shared<HttpConnection>(service, *connection);
     connection->setWriteCompleteWanted(false);
+    connection->setSendTimeout(service.limits().sendTimeout, service.limits().sendBytesPerSecond);
     connection->setEventCallback(
         [self = std::move(self)](const ConnectionPtr_t&, ConnEvent event, const void* context) {
             self->onEvent(event, context);
@@ -85,11 +87,13 @@ void HttpConnection::onRead(std::string_view bytes) {
 
 void HttpConnection::process(std::string_view input) {
     m_processing = true;
+    m_requestsLeft = kRequestsPerTurn;
     while (!m_ended && step(input)) {
     }
     m_processing = false;
     if (m_ended || !m_work) return;
     if (!input.empty()) keepForLater(input);
+    if (m_requestsLeft == 0 && !m_work->pending.empty() && mayParse()) scheduleResume();
     watchDeadline();
 }
 
@@ -105,7 +109,8 @@ bool HttpConnection::step(std::string_view& input) {
             becomeIdle();
             return false;
         }
-        if (!beginRequest()) return false;
+        if (m_requestsLeft == 0 || !beginRequest()) return false;
+        --m_requestsLeft;
     }
     if (!mayParse()) return false;
     const HttpParser::Event event = m_work->parser.parse(input);
@@ -166,8 +171,12 @@ void HttpConnection::orClose(Call call) {
 
 void HttpConnection::resume() {
     if (m_ended || !m_work || m_processing) return;
-    const std::string input = std::exchange(m_work->pending, {});
-    process(input);
+    std::string input = std::exchange(m_work->pending, {});
+    if (input.empty() || m_work->takeOver) {
+        process(input);
+    } else {
+        m_connection.redeliver(std::move(input));  // as an event: its answers leave in one write
+    }
     if (m_ended || waitsForRoom()) return;
     if (!m_work || m_work->pending.size() < kMaxPending) m_connection.resumeReading();
 }
@@ -606,6 +615,7 @@ void HttpConnection::takeOver(std::string_view leftover) {
     m_ended = true;
     unlink();
     connection->setWriteCompleteWanted(true);
+    connection->setSendTimeout(milliseconds::zero());
     connection->resumeReading();  // the new layer may pause it again
     take(connection);
     if (!bytes.empty()) connection->redeliver(std::move(bytes));
@@ -631,9 +641,6 @@ std::optional<HttpConnection::Deadline> HttpConnection::nextDeadline() const {
     if (handling && work.output == HttpWork::Output::Waiting && !work.takeOver) {
         consider(work.handlerBegan, limits.handlerTimeout, Deadline::Kind::Handler);
     }
-    if (m_connection.queuedBytes() > 0) {
-        consider(m_connection.lastActivity(), limits.sendTimeout, Deadline::Kind::Send);
-    }
     return next;
 }
 
@@ -658,9 +665,6 @@ void HttpConnection::onDeadline() {
         case Deadline::Kind::Head: return refuse(408, "the head came too slowly");
         case Deadline::Kind::Body: return refuse(408, "the body came too slowly");
         case Deadline::Kind::Handler: return refuse(503, "the handler took too long");
-        case Deadline::Kind::Send:
-            logger().debug("closed: the peer does not read its answer");
-            return m_connection.close();
     }
 }
 

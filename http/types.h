@@ -73,7 +73,7 @@ struct HttpLimits {
     std::chrono::milliseconds headerTimeout{10'000};   // 408: from a request's first byte to its last header
     std::chrono::milliseconds idleTimeout{60'000};     // close: between requests, and before the first
     std::chrono::milliseconds handlerTimeout{60'000};  // 503: from the request to the head of its answer
-    std::chrono::milliseconds sendTimeout{30'000};     // close: queued bytes, none of which the peer takes
+    std::chrono::milliseconds sendTimeout{30'000};     // reset: queued bytes, none of which the peer takes
 
     // Draining: for how long a connection may still bring a request, from the drain's beginning or its own. Zero
     // closes at once those on which none has arrived.
@@ -89,6 +89,9 @@ struct HttpLimits {
     // switches both off.
     size_t bodyBytesPerSecond = 240;
     std::chrono::milliseconds bodyGrace{5'000};
+
+    // Reset: an answer that is taken more slowly, looked at once per sendTimeout. Zero: any rate.
+    size_t sendBytesPerSecond = 240;
 
     // Sending: a stream is told to wait, and further pipelined requests are not looked at, while more
     // than this is queued.

@@ -70,6 +70,11 @@ void Connection::setEventCallback(ConnEventCallback_t callback) {
     m_callback.swap(callback);
 }
 
+void Connection::setSendTimeout(std::chrono::milliseconds timeout, size_t bytesPerSecond) {
+    m_sendTimeoutMillis = static_cast<uint32_t>(std::clamp<int64_t>(timeout.count(), 0, UINT32_MAX));
+    m_leastBytesPerSecond = static_cast<uint32_t>(std::min<size_t>(bytesPerSecond, UINT32_MAX));
+}
+
 void Connection::start(FirstRead firstRead) {
     if (m_state != ConnState::Connecting) return;  // closed or failed before it began
     assert(!m_registered && "start() is called once");
@@ -351,6 +356,7 @@ SendQueue& Connection::queue() {
 void Connection::releaseQueue() {
     if (!m_queue) return;
     m_queue->clear();
+    m_queue->progress() = {};
     m_loop->giveBack(std::move(m_queue));
 }
 
@@ -383,6 +389,7 @@ void Connection::proceedWriting() {
 
 void Connection::writeQueue() {
     iovec pieces[kPiecesPerWrite];
+    size_t taken = 0;
     while (!m_queue->empty()) {
         IoResult result;
         size_t offered = 0;
@@ -402,12 +409,16 @@ void Connection::writeQueue() {
         if (result.status == IoStatus::Failed || result.status == IoStatus::End) return writeFailed(result);
         m_queue->consume(result.bytes);
         if (result.bytes > 0) m_lastActivity = m_loop->now();
+        taken += result.bytes;
         if (result.bytes < offered) {
             m_writeBlocked = true;
             m_writeWantsRead = result.status == IoStatus::WantRead;
+            if (taken > 0) m_queue->progress().last = m_loop->now();
+            m_queue->progress().bytes += taken;
             return;
         }
     }
+    m_queue->progress() = {};
     m_loop->giveBack(std::move(m_queue));
     writeCompleted();
 }
@@ -469,24 +480,67 @@ void Connection::proceedEnding() {
     const bool ourEnd = !m_queue && (m_writeEnded || !m_writeEndWanted);
     const bool peerEnd = m_inputEnded || (disconnecting && !m_awaitPeerEnd);
     if (ourEnd && peerEnd) return closeNow();
-    if (disconnecting && !m_timer.isValid()) watchShutDown(std::chrono::milliseconds(m_shutDownMillis));
+    if (disconnecting && !m_isShutDownWatched) watchShutDown();
 }
 
-// A peer that takes what is queued, however slowly, gets all of it.
-void Connection::watchShutDown(Duration left) {
+// --- A peer that takes its time ---
+
+// Something is queued that the kernel does not take.
+void Connection::watchSending() {
+    if (m_timer.isValid() || m_sendTimeoutMillis == 0 || !m_queue || m_state != ConnState::Connected) return;
+    m_queue->progress() = {m_loop->now(), m_loop->now()};
+    runTimer(std::chrono::milliseconds(m_sendTimeoutMillis));
+}
+
+void Connection::watchShutDown() {
+    if (m_timer.isValid()) m_loop->cancel(m_timer);
+    if (m_queue) m_queue->progress() = {m_loop->now(), m_loop->now()};
+    m_isShutDownWatched = true;
+    runTimer(std::chrono::milliseconds(m_shutDownMillis));
+}
+
+void Connection::runTimer(Duration left) {
     m_timer = m_loop->runAfter(left, [weak = weak_from_this()] {
         const ConnectionPtr_t self = weak.lock();
         if (!self) return;
-        self->m_timer = {};
-        const TimePoint due = self->m_lastActivity + std::chrono::milliseconds(self->m_shutDownMillis);
-        const TimePoint now = self->m_loop->now();
-        if (due <= now) return self->close();
         try {
-            self->watchShutDown(due - now);
+            self->lookAtPeer();
         } catch (const std::bad_alloc&) {
             self->close();
         }
     });
+}
+
+// To take something now and then is not enough: the queue would be held for as long as the peer likes.
+void Connection::lookAtPeer() {
+    m_timer = {};
+    const TimePoint now = m_loop->now();
+    const bool isConnected = m_state == ConnState::Connected;
+    const std::chrono::milliseconds timeout(isConnected ? m_sendTimeoutMillis : m_shutDownMillis);
+    if (!m_queue) {
+        if (isConnected) return;
+        // The peer's end is awaited.
+        const TimePoint due = m_lastActivity + timeout;
+        return due > now ? runTimer(due - now) : close();
+    }
+    SendQueue::Progress& progress = m_queue->progress();
+    if (progress.since == TimePoint()) progress = {now, now};  // another queue than when the timer was set
+    // The kernel would go on offering what it has of it for minutes; a reset ends that, too.
+    const uint32_t least = isConnected ? m_leastBytesPerSecond : kLeastBytesPerSecond;
+    if (isTooSlow(progress, timeout, least)) return abort();
+    runTimer(std::min(progress.since, progress.last) + timeout - now);
+}
+
+bool Connection::isTooSlow(SendQueue::Progress& progress, Duration timeout, uint32_t bytesPerSecond) const {
+    const TimePoint now = m_loop->now();
+    if (now - progress.last >= timeout) return true;
+    const Duration passed = now - progress.since;
+    if (passed < timeout) return false;
+    const std::chrono::duration<double> seconds = passed;
+    if (static_cast<double>(progress.bytes) < seconds.count() * bytesPerSecond) return true;
+    progress.since = now;
+    progress.bytes = 0;
+    return false;
 }
 
 void Connection::failForMemory() { fail(std::make_error_code(std::errc::not_enough_memory)); }
@@ -570,6 +624,7 @@ uint32_t Connection::wantedEvents() const {
 }
 
 void Connection::updateInterest() {
+    if (m_writeBlocked) watchSending();
     if (m_registrationDue) return registerNow();
     if (!m_registered) return;
     const uint32_t wanted = wantedEvents();

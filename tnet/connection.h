@@ -67,6 +67,8 @@ class Connection final : public IOHandler, public std::enable_shared_from_this<C
 public:
     static constexpr size_t kDefaultMaxQueuedBytes = 64 << 20;
     static constexpr std::chrono::milliseconds kDefaultShutDownTime{5000};
+    // Who takes less is not waited for. Nobody's link is that slow.
+    static constexpr uint32_t kLeastBytesPerSecond = 240;
 
     // How the socket came to be: accept(2); connect(2) that succeeded at once; connect(2) that is in
     // progress.
@@ -87,6 +89,10 @@ public:
 
     // Limits what send may queue; exceeding it fails the connection.
     void setMaxQueuedBytes(size_t bytes) { m_maxQueuedBytes = bytes; }
+
+    // Resets the connection if the peer, while something is queued, takes nothing for `timeout`, or less than so
+    // many bytes a second, looked at once per `timeout`. Zero (the default) lets it take its time.
+    void setSendTimeout(std::chrono::milliseconds timeout, size_t bytesPerSecond = kLeastBytesPerSecond);
 
     // Allowed: the peer's end of stream is one empty Conn_ReadEvent, and this side goes on sending
     // until it shuts down. Otherwise (the default) it makes this side deliver what is queued and close.
@@ -133,8 +139,8 @@ public:
     // Writes what is gathered now. False: something is left in the queue, or the connection is closed.
     bool flush();
 
-    // Delivers what is queued, then closes; closes anyway once the peer has taken nothing for `after`. From
-    // now on input is dropped and sends are refused. Await: also ends our direction (FIN) and waits for the
+    // Delivers what is queued, then closes; closes anyway once the peer has taken nothing for `after`, or less than
+    // kLeastBytesPerSecond of what is queued. From now on input is dropped and sends are refused. Await: also ends our direction (FIN) and waits for the
     // peer's end, so that input still under way does not make the kernel reset what was delivered.
     enum class PeerEnd : uint8_t { Ignore, Await };
     void shutDown(std::chrono::milliseconds after = kDefaultShutDownTime, PeerEnd peerEnd = PeerEnd::Ignore);
@@ -201,7 +207,11 @@ private:
     void writeFailed(const IoResult& result);
     void proceedWriting();
     void proceedEnding();
-    void watchShutDown(Duration left);
+    void watchSending();
+    void watchShutDown();
+    void lookAtPeer();
+    bool isTooSlow(SendQueue::Progress& progress, Duration timeout, uint32_t bytesPerSecond) const;
+    void runTimer(Duration left);
     SendResult outOfMemory();
     void failForMemory();
     void fail(std::error_code error);
@@ -229,7 +239,10 @@ private:
     TimePoint m_lastActivity;
     size_t m_maxQueuedBytes = kDefaultMaxQueuedBytes;
     std::error_code m_error{};  // for Conn_ErrorEvent
-    TimerId m_timer{};          // while it is Connecting limitConnecting's, afterwards shutDown's
+    TimerId
+        m_timer{};  // Connecting: limitConnecting's; then looks at the peer: while it is watched, or Disconnecting
+    uint32_t m_sendTimeoutMillis = 0;
+    uint32_t m_leastBytesPerSecond = kLeastBytesPerSecond;
     uint32_t m_shutDownMillis = 0;
     FileDescriptor m_socket;
     PeerAddress m_peer{};
@@ -258,6 +271,7 @@ private:
     bool m_writeEnded : 1 = false;
     bool m_awaitPeerEnd : 1 = false;  // Disconnecting: close only then
     bool m_writeCompleteWanted : 1 = true;
+    bool m_isShutDownWatched : 1 = false;
 };
 
 }  // namespace tnet

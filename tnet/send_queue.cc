@@ -110,7 +110,7 @@ void SendQueue::clear() {
     m_otherBytes = 0;
     m_front = 0;
     m_segments.clear();
-    if (m_segments.capacity() > kKeepSegments) m_segments = {};
+    if (m_segments.capacity() > kKeepSegments) std::vector<Segment>().swap(m_segments);
 }
 
 // A segment for bytes that are not copied, behind one for the copied bytes that have none yet.

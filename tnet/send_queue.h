@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "tnet/byte_buffer.h"
+#include "tnet/clock.h"
 #include "tnet/socket.h"
 
 namespace tnet {
@@ -65,6 +66,14 @@ public:
 
     void clear();
 
+    // How the peer gets on with a queue that it has not taken at once; for the connection.
+    struct Progress {
+        TimePoint since{};  // bytes counts from then on; the epoch: nobody counts
+        TimePoint last{};   // when it took some
+        size_t bytes = 0;
+    };
+    Progress& progress() { return m_progress; }
+
 private:
     struct Segment {
         size_t size = 0;            // bytes left
@@ -83,6 +92,7 @@ private:
     size_t m_otherBytes = 0;          // owned, shared and file bytes
     std::vector<Segment> m_segments;  // empty while there are only copied bytes
     size_t m_front = 0;               // the first segment that is not written yet
+    Progress m_progress{};
 };
 
 }  // namespace tnet

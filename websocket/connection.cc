@@ -16,6 +16,10 @@ namespace {
 
 using std::chrono::milliseconds;
 
+// Of one connection, before the others have their turn; a message more may come with it.
+constexpr size_t kMessagesPerTurn = 256;
+constexpr size_t kBytesPerTurn = 256 << 10;
+
 // Off, or as long as it takes.
 milliseconds orForever(milliseconds timeout) {
     return timeout > milliseconds::zero() ? timeout : milliseconds::max();
@@ -129,12 +133,33 @@ void WsConnection::onRead(const WsConnectionPtr_t& self, std::span<char> input) 
         const WsReceiver::Settings& settings = m_deflate ? m_lane.inflated : m_lane.plain;
         m_receiver = std::make_unique<WsReceiver>(hasOwnWindow() ? m_deflate->receiving : settings);
     }
-    for (;;) {
+    size_t bytes = 0;
+    for (size_t messages = 1;; ++messages) {
         const WsReceiver::Event event = m_receiver->next(input);
         if (event == WsReceiver::Event::NeedMore) break;
+        bytes += m_receiver->payload().size();
+        const bool isWhole = event != WsReceiver::Event::Piece || m_receiver->isLast();
         if (!handle(self, event)) return;
+        if (isWhole && !input.empty() && (bytes >= kBytesPerTurn || messages >= kMessagesPerTurn)) {
+            deferRest({input.data(), input.size()});
+            break;
+        }
     }
     if (m_receiver->isIdle() && !hasOwnWindow()) spare = std::move(m_receiver);
+}
+
+// The other connections have their turn first. Little input can be much to do: compressed, or in small messages.
+void WsConnection::deferRest(std::string rest) {
+    m_hasRest = true;
+    m_connection->pauseReading();
+    m_home->loop().addCallback([weak = weak_from_this(), rest = std::move(rest)]() mutable {
+        const WsConnectionPtr_t self = weak.lock();
+        if (!self || self->m_connection == nullptr) return;
+        self->m_hasRest = false;
+        const ConnectionPtr_t connection = self->m_connection->shared_from_this();
+        connection->redeliver(std::move(rest));
+        if (!self->m_hasRest && !self->m_isPausedByUser) connection->resumeReading();
+    });
 }
 
 // False: nothing more is to be read.
@@ -185,13 +210,16 @@ bool WsConnection::isTooOften() {
 }
 
 void WsConnection::pauseReading() {
-    if (m_connection != nullptr && state() == State::Open) m_connection->pauseReading();
+    if (m_connection == nullptr || state() != State::Open) return;
+    m_isPausedByUser = true;
+    m_connection->pauseReading();
 }
 
 void WsConnection::resumeReading() {
     if (m_connection == nullptr) return;
     m_heard = true;  // it could not be
-    m_connection->resumeReading();
+    m_isPausedByUser = false;
+    if (!m_hasRest) m_connection->resumeReading();
 }
 
 void WsConnection::lookAfter(TimePoint now) {
@@ -464,9 +492,11 @@ void WsConnection::checkSending() {
     m_waiting->timer = {};
     const size_t queued = m_connection->queuedBytes();
     if (queued == 0) return;
-    if (m_waiting->queuedBytes + m_waiting->handedBytes > queued) return watchSending();  // it took some
+    const size_t taken = m_waiting->queuedBytes + m_waiting->handedBytes - queued;
+    const auto least = route().sendTimeout.count() * Connection::kLeastBytesPerSecond / 1000;
+    if (taken > 0 && taken >= static_cast<size_t>(least)) return watchSending();
     logger().debug("closed: a WebSocket peer does not read");
-    m_connection->close();
+    m_connection->abort();
 }
 
 // --- Messages in pieces ---
@@ -544,7 +574,7 @@ void WsConnection::closeHere(WsCloseCode code, std::string_view reason) {
     while (m_waiting && !m_waiting->messages.empty() && !m_streaming) handOver();
     setState(State::Closing);
     sendClose(code, reason);
-    m_connection->resumeReading();  // for the peer's Close
+    resumeReading();  // for the peer's Close
     if (route().closeTimeout <= milliseconds::zero()) return;
     m_ending->timer = m_home->loop().runAfter(route().closeTimeout, [weak = weak_from_this()] {
         const WsConnectionPtr_t self = weak.lock();

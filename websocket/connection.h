@@ -171,6 +171,7 @@ private:
     void onRead(const WsConnectionPtr_t& self, std::span<char> input);
     bool handle(const WsConnectionPtr_t& self, WsReceiver::Event event);
     bool isTooOften();
+    void deferRest(std::string rest);
     bool hasOwnWindow() const;  // to decompress with
     void onPeerClose(const WsClosePayload& payload);
     void onWriteComplete(const WsConnectionPtr_t& self);
@@ -226,6 +227,8 @@ private:
     uint32_t m_rateCount = 0;   // } that second of the loop's clock
     std::atomic<State> m_state{State::Opening};
     bool m_heard = true;                    // something came since takeHeard
+    bool m_hasRest = false;                 // of what was read, which waits for its turn
+    bool m_isPausedByUser = false;          // pauseReading
     bool m_pieceSent = false;               // the first frame of a message in pieces is out
     std::optional<WsOpcode> m_streaming{};  // a message in pieces is under way
     uint16_t m_subprotocol = 0;             // one more than its index in the route's; zero: none

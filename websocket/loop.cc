@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "tnet/log.h"
-
 #include "tnet/release_memory.h"
 #include "websocket/connection.h"
 

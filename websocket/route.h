@@ -67,7 +67,8 @@ struct WsRoute {
 
     // --- Deadlines; zero switches one off ---
 
-    Milliseconds sendTimeout{30'000};     // dropped: above highWaterBytes, and the peer takes nothing
+    // Dropped: above highWaterBytes, and the peer takes less than 240 bytes a second, looked at once per sendTimeout.
+    Milliseconds sendTimeout{30'000};
     Milliseconds pingInterval{30'000};    // a peer that was silent for one to two of these gets a ping ...
     Milliseconds pongTimeout{20'000};     // ... and is dropped (1006) if it stays silent for this long
     Milliseconds idleTimeout{3'600'000};  // 1001: no message either way; found up to a pingInterval late

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "tests/http/http_fixture.h"
+#include "tests/support/largest_allocation.h"
 
 namespace tnet {
 namespace {
@@ -144,6 +145,63 @@ TEST_F(HttpConnectionTest, ABurstCostsOneReadAndOneWrite) {
     peer->feed(requests).settle();
     EXPECT_EQ(peer->transport().writes().size(), 1U);
     EXPECT_EQ(parseReplies(peer->collect()).size(), 16U);
+}
+
+// To assign an empty string to a large one does not free it: the spare requests kept what the largest body had needed,
+// each, for ever.
+TEST_F(HttpConnectionTest, WhatALargeBodyNeededIsGivenBack) {
+    router().post("/size", [](const HttpRequest& request) {
+        return HttpResponse::text(std::to_string(request.body().size()));
+    });
+    const auto peer = connect();
+    for (int i = 0; i < 2; ++i) {
+        peer->feed(postRequest("/size", std::string(200'000, 'x')), 30'000);
+        const LargestAllocation largest;
+        EXPECT_EQ(parseReplies(peer->collect())[0].body, "200000");
+        EXPECT_GE(largest.size(), 200'000U) << "the second one has the first one's memory";
+    }
+}
+
+// One client's pipelined requests, some sixteen hundred in a read buffer, were all answered before anybody else was
+// looked at; with a handler that takes its time, that was long.
+TEST_F(HttpConnectionTest, AFloodOfPipelinedRequestsLetsOthersHaveTheirTurn) {
+    int answered = 0;
+    int answeredBefore = -1;
+    router().get("/flood", [&](const HttpRequest&) {
+        ++answered;
+        return HttpResponse::text("flood");
+    });
+    router().get("/other", [&](const HttpRequest&) {
+        answeredBefore = answered;
+        return HttpResponse::text("other");
+    });
+    std::string requests;
+    for (int i = 0; i < 300; ++i) requests += getRequest("/flood");
+    const auto flooding = connect();
+    const auto other = connect();
+    flooding->feed(requests);
+    other->feed(getRequest("/other"));
+    other->settle();
+    EXPECT_GE(answeredBefore, 0);
+    EXPECT_LE(answeredBefore, 64);
+    flooding->settle();
+    EXPECT_LE(flooding->transport().writes().size(), 300U / 64 + 1);  // a turn is one write
+    const Replies replies = parseReplies(flooding->collect());
+    EXPECT_EQ(replies.size(), 300U);
+    EXPECT_TRUE(replies.isClean());
+    flooding->feed(getRequest("/n/301"));
+    EXPECT_EQ(parseReplies(flooding->collect())[0].body, "301");
+}
+
+// Its turns, and what comes meanwhile, in order.
+TEST_F(HttpConnectionTest, PipelinedRequestsOfManyTurnsAreAnsweredInOrder) {
+    std::string requests;
+    for (int i = 0; i < 5000; ++i) requests += getRequest("/n/" + std::to_string(i));
+    for (const size_t fragment : {ScriptedPeer::kWhole, size_t{1000}, size_t{30'000}}) {
+        const Replies replies = ask(requests, fragment);
+        ASSERT_EQ(replies.size(), 5000U) << fragment;
+        for (size_t i = 0; i < 5000; ++i) ASSERT_EQ(replies[i].body, std::to_string(i)) << fragment;
+    }
 }
 
 TEST_F(HttpConnectionTest, TheNextRequestWaitsUntilTheOneBeforeIsAnswered) {

@@ -444,6 +444,51 @@ TEST_F(HttpDeadlineTest, APeerThatFloodsAndTakesNothingIsClosed) {
     for (const Access& access : accesses()) EXPECT_EQ(access.status, 200);  // and none that never began
 }
 
+// Where idleTimeout was off nobody looked at a connection between two requests, and an answer that was never read was
+// held for ever.
+TEST_F(HttpDeadlineTest, WithoutAnIdleTimeoutAnAnswerThatIsNotReadStillHasItsTime) {
+    limits().idleTimeout = milliseconds::zero();
+    const auto peer = connect();
+    peer->transport().blockWrites();
+    peer->feed(getRequest("/large")).settle();
+    advance(milliseconds(29'900));
+    EXPECT_FALSE(peer->isClosed());
+    advance(milliseconds(200));
+    EXPECT_TRUE(peer->isClosed());
+}
+
+// A few bytes of an answer now and then kept it, and its megabytes, for as long as the client liked: while the
+// connection was idle, and behind the last answer.
+TEST_F(HttpDeadlineTest, APeerThatTakesNextToNothingIsClosed) {
+    for (const char* const fields : {"", "Connection: close\r\n"}) {
+        const auto peer = connect();
+        peer->transport().blockWrites();
+        peer->feed(getRequest("/large", fields)).settle();
+        int drips = 0;
+        for (; drips < 20 && !peer->isClosed(); ++drips) {
+            advance(seconds(7));
+            peer->transport().onWrite(ScriptedTransport::takes(200));
+            peer->transport().unblockWrites();
+            runRounds(1);
+            peer->transport().blockWrites();
+        }
+        EXPECT_TRUE(peer->isClosed()) << fields;
+        EXPECT_GE(drips, 4) << fields;
+    }
+}
+
+// What it sent, a byte now and then, was taken for a sign that it reads.
+TEST_F(HttpDeadlineTest, APeerThatSendsAndTakesNothingIsClosed) {
+    const auto peer = connect();
+    peer->transport().blockWrites();
+    peer->feed(getRequest("/large")).settle();
+    for (int i = 0; i < 5; ++i) {
+        advance(seconds(7));
+        peer->feed("G").settle();
+    }
+    EXPECT_TRUE(peer->isClosed());
+}
+
 // --- Switched off ---
 
 TEST_F(HttpDeadlineTest, ZeroSwitchesEachOff) {

@@ -1380,6 +1380,66 @@ TEST_F(ConnectionTest, TheSecondShutDownChangesNothing) {
     EXPECT_EQ(w.log.count(Conn_CloseEvent), 1U);
 }
 
+// Every byte that the peer took was taken for a reason to wait as long again: a peer that takes one byte at a time
+// held the connection, and what was queued, for ever.
+TEST_F(ConnectionTest, APeerThatTakesNextToNothingAfterShutDownIsReset) {
+    Watched w(loop());
+    w.peer.start();
+    w.transport().blockWrites();
+    w.connection().send(std::string(100'000, 'x'));
+    w.connection().shutDown(seconds(3));
+    for (int i = 0; i < 2; ++i) {
+        advance(seconds(1));
+        EXPECT_EQ(w.connection().state(), ConnState::Disconnecting);
+        w.transport().onWrite(ScriptedTransport::takes(300));
+        w.transport().unblockWrites();
+        runRounds(1);
+        w.transport().blockWrites();
+    }
+    advance(seconds(1));
+    EXPECT_EQ(w.connection().state(), ConnState::Disconnected);
+    EXPECT_EQ(w.log.events.back(), Conn_CloseEvent);
+}
+
+TEST_F(ConnectionTest, APeerThatTakesSomeAfterShutDownGetsAll) {
+    Watched w(loop());
+    w.peer.start();
+    w.transport().blockWrites();
+    w.connection().send(std::string(10'000, 'x'));
+    w.connection().shutDown(seconds(3));
+    for (int i = 0; i < 9; ++i) {
+        advance(seconds(2));
+        ASSERT_EQ(w.connection().state(), ConnState::Disconnecting) << i;
+        w.transport().onWrite(ScriptedTransport::takes(1'000));
+        w.transport().unblockWrites();
+        runRounds(1);
+        w.transport().blockWrites();
+    }
+    w.transport().unblockWrites();
+    EXPECT_EQ(w.peer.collectUntilClosed().size(), 10'000U);
+}
+
+TEST_F(ConnectionTest, TheSendTimeoutBeginsWhenSomethingIsQueued) {
+    Watched w(loop());
+    w.peer.start();
+    w.connection().setSendTimeout(seconds(3));
+    advance(seconds(100));
+    w.connection().send("taken");
+    advance(seconds(100));
+    w.transport().blockWrites();
+    w.connection().send("queued");
+    advance(milliseconds(2999));
+    EXPECT_TRUE(w.connection().isConnected());
+    w.transport().unblockWrites();
+    runRounds(1);
+    w.transport().blockWrites();
+    w.connection().send("queued anew");
+    advance(milliseconds(2999));
+    EXPECT_TRUE(w.connection().isConnected());
+    advance(seconds(3));
+    EXPECT_FALSE(w.connection().isConnected());
+}
+
 TEST_F(ConnectionTest, AClosedConnectionIsInert) {
     Watched w(loop());
     w.peer.start();

@@ -295,5 +295,17 @@ TEST(SendQueueTest, CanBeUsedAgainWhenEmpty) {
     }
 }
 
+// To assign {} to a vector empties it and keeps its memory.
+TEST(SendQueueTest, WhatManySegmentsNeededIsGivenBack) {
+    const SharedBytesPtr_t bytes = share("x");
+    SendQueue queue;
+    for (int i = 0; i < 2; ++i) {
+        const LargestAllocation largest;
+        for (int n = 0; n < 10'000; ++n) queue.appendShared(bytes);
+        EXPECT_GE(largest.size(), 100'000U) << "the second one has the first one's memory";
+        queue.consume(queue.bytes());
+    }
+}
+
 }  // namespace
 }  // namespace tnet

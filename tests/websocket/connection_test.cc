@@ -44,6 +44,82 @@ TEST_F(WsConnectionTest, MessagesBehindTheRequestAreReceived) {
     EXPECT_EQ(peer->shown(), "text(one) binary(two)");
 }
 
+// All that one read brought was worked off before anybody else had a turn: a read buffer holds ten thousand messages, or
+// hundreds of compressed ones that become a megabyte each.
+TEST_F(WsConnectionTest, AFloodOfMessagesLetsOthersHaveTheirTurn) {
+    WsDeflater deflater({.noContextTakeover = true});
+    std::string zeros;
+    ASSERT_TRUE(deflater.deflate(std::string(100'000, '\0'), true, zeros));
+    struct Row {
+        std::string frame;
+        size_t count;
+        size_t mostBefore;
+    };
+    const Row rows[] = {{clientFrame(WsOpcode::Text, "m"), 1000, 256},
+                        {clientFrame(WsOpcode::Ping, "p"), 1000, 256},
+                        {clientFrame(WsOpcode::Binary, zeros, true, true), 50, 3}};
+    for (const Row& row : rows) {
+        destroyServer();
+        size_t flooded = 0;
+        size_t before = SIZE_MAX;
+        WsRoute route;
+        route.compression = WsCompression::Shared;
+        route.onMessage = [&](const WsConnectionPtr_t& c, std::string_view message, WsOpcode) {
+            if (message == "other") {
+                before = flooded;
+            } else if (message.size() > 5 || message == "m") {
+                ++flooded;
+            } else {
+                c->send(message);
+            }
+        };
+        serve(std::move(route));
+        const auto flooding = open("Sec-WebSocket-Extensions: permessage-deflate\r\n");
+        const auto other = open();
+        std::string flood;
+        for (size_t i = 0; i < row.count; ++i) flood += row.frame;
+        flooding->peer().feed(flood + clientFrame(WsOpcode::Text, "last"));
+        other->peer().feed(clientFrame(WsOpcode::Text, "other"));
+        other->settle();
+        EXPECT_LE(before, row.mostBefore);
+        runRounds(50);
+        const auto frames = flooding->frames();
+        ASSERT_FALSE(frames.empty());
+        EXPECT_EQ(frames.back().payload, "last");  // behind all pongs
+        const bool isPing = row.frame[0] == static_cast<char>(0x89);
+        EXPECT_EQ(isPing ? frames.size() - 1 : flooded, row.count);
+        flooding->peer().feed(clientFrame(WsOpcode::Text, "more"));
+        flooding->settle();
+        EXPECT_EQ(flooding->frames().back().payload, "more");  // it is read again
+    }
+}
+
+// What waits for its turn comes although the handler pauses reading meanwhile, as all that was read does; what comes
+// behind it waits until reading is resumed.
+TEST_F(WsConnectionTest, WhatWaitsForItsTurnKeepsItsOrderAndThePause) {
+    std::vector<std::string> seen;
+    WsRoute route;
+    route.onMessage = [&](const WsConnectionPtr_t& c, std::string_view message, WsOpcode) {
+        seen.emplace_back(message);
+        if (message == "0") c->pauseReading();
+        if (message == "1") c->resumeReading();
+        if (message == "2") c->pauseReading();
+    };
+    serve(std::move(route));
+    const auto peer = open();
+    std::string flood;
+    for (int i = 0; i < 600; ++i) flood += clientFrame(WsOpcode::Text, std::to_string(i));
+    peer->peer().feed(flood);
+    peer->settle();
+    peer->peer().feed(clientFrame(WsOpcode::Text, "600"));
+    peer->settle();
+    ASSERT_EQ(seen.size(), 600U);
+    for (size_t i = 0; i < 600; ++i) EXPECT_EQ(seen[i], std::to_string(i));
+    last().resumeReading();
+    peer->settle();
+    EXPECT_EQ(seen.back(), "600");
+}
+
 TEST_F(WsConnectionTest, ThePeersCloseIsAnsweredWithItsCodeAndEndsTheConnection) {
     serve(echo());
     const auto peer = open();

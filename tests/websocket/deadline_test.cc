@@ -219,13 +219,33 @@ TEST_F(WsDeadlineTest, AReaderThatTakesALittleIsNot) {
             last().send(std::string(10'000, 'x'));  // more than it takes
             pass(1);
             if (i % 8 != 7) continue;
-            peer->transport().onWrite(ScriptedTransport::takes(5));
+            peer->transport().onWrite(ScriptedTransport::takes(3'000));
             peer->unblock();
             loop()->runOnce(Duration::zero());
             peer->block();
         }
         EXPECT_FALSE(peer->isClosed()) << static_cast<int>(overflow);
     }
+}
+
+// Five bytes in eight seconds were enough to be waited for, and what was queued was held for ever.
+TEST_F(WsDeadlineTest, AReaderThatTakesNextToNothingIsDropped) {
+    WsRoute route = quietRoute();
+    route.sendTimeout = seconds(10);
+    serve(std::move(route));
+    const auto peer = open();
+    peer->block();
+    last().send(std::string(100'000, 'x'));
+    for (int i = 0; i < 10; ++i) {
+        EXPECT_FALSE(peer->isClosed()) << i;
+        pass(1);
+        if (i % 4 != 3) continue;
+        peer->transport().onWrite(ScriptedTransport::takes(500));
+        peer->unblock();
+        loop()->runOnce(Duration::zero());
+        peer->block();
+    }
+    EXPECT_TRUE(peer->isClosed());
 }
 
 // --- Closing ---
