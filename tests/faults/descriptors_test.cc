@@ -76,6 +76,10 @@ TEST(OutOfDescriptorsTest, WhoIsConnectedGoesOnAndWhoWaitsIsServedInTheEnd) {
     kept.send(get("/file"));
     EXPECT_EQ(answerOf(kept, 4).substr(9, 3), "200");
 
+    // Behind that answer the file is closed.
+    kept.send(get("/hi"));
+    EXPECT_EQ(statusOf(answerOf(kept, 2)), "HTTP/1.1 200");
+
     std::vector<BlockingClient> waiting;
     {
         // A descriptor more than are open now: the client's end of one connection, and no server's.

@@ -3,6 +3,7 @@
 #include <openssl/ssl.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -161,7 +162,7 @@ TEST_F(FaultMemoryTest, ABufferThatCannotGrowStaysWhatItIs) {
 
 // A transport's factory that threw ended the process, with all its connections.
 TEST_F(FaultMemoryTest, WhatAFactoryThrowsCostsItsConnectionAlone) {
-    int calls = 0;
+    std::atomic<int> calls{0};
     FaultServer server([&calls]() -> TransportPtr_t {
         switch (calls++) {
             case 1: throw std::bad_alloc();
