@@ -6,11 +6,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "http/headers.h"
@@ -75,6 +77,13 @@ const WsExtension::Parameter* find(const WsExtension& extension, std::string_vie
     return nullptr;
 }
 
+// Zero if it is none: an offer that has to be declined.
+int numberOf(const std::string& text) {
+    int number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    return error == std::errc() && end == text.data() + text.size() ? number : 0;
+}
+
 // RFC 7692 §7.1: the answer is in order by itself, says what was agreed on, and belongs to one of the offers.
 void checkAgreement(const WsDeflateAgreement& agreement, const std::vector<WsExtension>& offers) {
     HttpHeaders headers;
@@ -98,7 +107,7 @@ void checkAgreement(const WsDeflateAgreement& agreement, const std::vector<WsExt
         const auto* const limit = find(offer, "server_max_window_bits");
         return offer.name == "permessage-deflate" &&
                (client == nullptr || find(offer, "client_max_window_bits") != nullptr) &&
-               (limit == nullptr || agreed.serverWindowBits <= std::stoi(limit->value.value_or("0")));
+               (limit == nullptr || agreed.serverWindowBits <= numberOf(limit->value.value_or("")));
     })) << agreement.answer;
 }
 
