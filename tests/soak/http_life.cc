@@ -76,22 +76,22 @@ void HttpLife::download(std::string_view fields) {
     const uint64_t seed = random(kSeeds);
     const uint64_t bytes = random(kMostDownloaded);
     m_answers.expect(200, pattern(seed, bytes));
-    connection().send("GET /pattern/" + std::to_string(seed) + "/" + std::to_string(bytes) +
-                      " HTTP/1.1\r\nHost: soak\r\n" + std::string(fields) + "\r\n");
+    send("GET /pattern/" + std::to_string(seed) + "/" + std::to_string(bytes) +
+         " HTTP/1.1\r\nHost: soak\r\n" + std::string(fields) + "\r\n");
 }
 
 void HttpLife::echo() {
     const std::string_view body = pattern(random(kSeeds), random(kMostEchoed));
     m_answers.expect(200, body);
-    connection().send("POST /echo HTTP/1.1\r\nHost: soak\r\nContent-Length: " + std::to_string(body.size()) +
-                      "\r\n\r\n" + std::string(body));
+    send("POST /echo HTTP/1.1\r\nHost: soak\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" +
+         std::string(body));
 }
 
 void HttpLife::echoInChunks() {
     const std::string_view body = pattern(random(kSeeds), random(kMostEchoed));
     m_answers.expect(200, body);
-    connection().send("POST /echo HTTP/1.1\r\nHost: soak\r\nTransfer-Encoding: chunked\r\n\r\n" +
-                      inChunks(body, 1 + random(3000)));
+    send("POST /echo HTTP/1.1\r\nHost: soak\r\nTransfer-Encoding: chunked\r\n\r\n" +
+         inChunks(body, 1 + random(3000)));
 }
 
 void HttpLife::die(size_t death) {
@@ -100,29 +100,27 @@ void HttpLife::die(size_t death) {
     switch (death) {
         case kLeave: return leave();
         case kReset: return reset();
-        case kLeaveInHead: connection().send("GET / HTTP/1.1\r\nHost: so"); return leave();
-        case kResetInHead: connection().send("GET / HTTP/1.1\r\nHost: soak\r\nUser-"); return reset();
+        case kLeaveInHead: send("GET / HTTP/1.1\r\nHost: so"); return leave();
+        case kResetInHead: send("GET / HTTP/1.1\r\nHost: soak\r\nUser-"); return reset();
         case kResetInBody:
-            connection().send("POST /echo HTTP/1.1\r\nHost: soak\r\nContent-Length: 30000\r\n\r\n" +
-                              std::string(pattern(0, 10'000)));
+            send("POST /echo HTTP/1.1\r\nHost: soak\r\nContent-Length: 30000\r\n\r\n" +
+                 std::string(pattern(0, 10'000)));
             return reset();
-        case kResetUnread:
-            connection().send("GET /pattern/1/500000 HTTP/1.1\r\nHost: soak\r\n\r\n");
-            return reset();
+        case kResetUnread: send("GET /pattern/1/500000 HTTP/1.1\r\nHost: soak\r\n\r\n"); return reset();
         case kAskForLast: download("Connection: close\r\n"); return expectEnd(0ms, kPatience);
         case kBadRequest:
             m_answers.expect(400);
-            connection().send("GET / HTTP/1.1\r\n\r\n");
+            send("GET / HTTP/1.1\r\n\r\n");
             return expectEnd(0ms, kPatience);
         case kStallInHead:
             m_answers.expect(408);
-            connection().send("GET / HTTP/1.1\r\nHost: soak\r\n");
+            send("GET / HTTP/1.1\r\nHost: soak\r\n");
             return expectEnd(times.headerTimeout, kTolerance);
         case kStallInBody:
             m_answers.expect(408);
-            connection().send("POST /echo HTTP/1.1\r\nHost: soak\r\nContent-Length: 100\r\n\r\n");
+            send("POST /echo HTTP/1.1\r\nHost: soak\r\nContent-Length: 100\r\n\r\n");
             return expectEnd(times.bodyGrace, kTolerance);
-        case kSilent: return expectEnd(connection().lastActivity(), times.httpIdle, kTolerance);
+        case kSilent: return expectEnd(lastSent(), times.httpIdle, kTolerance);
         case kNeverRead: return stopReading();
         default: return wrong("no such death");
     }
@@ -133,7 +131,7 @@ void HttpLife::die(size_t death) {
 void HttpLife::stopReading() {
     m_isDeaf = true;
     connection().pauseReading();
-    for (int i = 0; i < 2; ++i) connection().send("GET /unread HTTP/1.1\r\nHost: soak\r\n\r\n");
+    for (int i = 0; i < 2; ++i) send("GET /unread HTTP/1.1\r\nHost: soak\r\n\r\n");
     expectEnd(soak().times.sendTimeout, 2 * soak().times.sendTimeout + kTolerance);
 }
 

@@ -24,6 +24,7 @@ void Life::begin(const std::shared_ptr<Life>& life, FileDescriptor socket, std::
         std::make_shared<Connection>(life->m_soak.loop, std::move(socket), plainTransport(),
                                      atOnce ? Connection::Origin::Connected : Connection::Origin::Connecting);
     life->m_connection = connection.get();
+    life->m_lastSent = life->now();
     ++life->m_soak.tally.living;
     connection->setEventCallback([life](const ConnectionPtr_t&, ConnEvent event, const void* context) {
         life->onEvent(event, context);
@@ -69,6 +70,11 @@ void Life::pauseThenGoOn() {
 
 void Life::awaitAnswer() {
     setTimer(kPatience, [this] { wrong("is not answered"); });
+}
+
+void Life::send(std::string_view bytes) {
+    m_lastSent = now();
+    m_connection->send(bytes);
 }
 
 void Life::leave() {

@@ -70,6 +70,9 @@ protected:
     void pauseThenGoOn();
     void awaitAnswer();  // it has to come within kPatience
 
+    void send(std::string_view bytes);
+    // What the server has heard from it since, it has heard later.
+    TimePoint lastSent() const { return m_lastSent; }
     void leave();  // delivers, then FIN
     void reset();
     // The server is to end the connection, `earliest` from now and not later than `tolerance` after that.
@@ -97,6 +100,7 @@ private:
     Connection* m_connection = nullptr;  // whose callback owns this
     const char* m_deathName = "";
     TimerId m_timer{};
+    TimePoint m_lastSent{};  // or began to connect
     TimePoint m_earliestEnd{};
     std::error_code m_error{};
     uint32_t m_death = 0;

@@ -22,7 +22,7 @@ TcpLife::TcpLife(Soak& soak) : Life(soak) { draw(kDeaths.data(), kDeaths.size())
 
 void TcpLife::use() {
     m_owed = pattern(random(1 << 16), 1 + random(8'000));
-    connection().send(m_owed);
+    send(m_owed);
     awaitAnswer();
 }
 
@@ -30,13 +30,12 @@ void TcpLife::die(size_t death) {
     switch (death) {
         case kLeave: return leave();
         case kReset: return reset();
-        case kResetUnread: connection().send(pattern(0, 8'000)); return reset();
+        case kResetUnread: send(pattern(0, 8'000)); return reset();
         case kSilent: {
             // ConnChecker::worstCaseLateness(), of a loop that has all of them.
             const SoakTimes& times = soak().times;
             const uint64_t batches = soak().connections / times.checkerBatch + 1;
-            return expectEnd(connection().lastActivity(), times.tcpIdle,
-                             times.checkerInterval * batches + kTolerance);
+            return expectEnd(lastSent(), times.tcpIdle, times.checkerInterval * batches + kTolerance);
         }
         default: return wrong("no such death");
     }

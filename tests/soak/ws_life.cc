@@ -63,11 +63,10 @@ WsLife::WsLife(Soak& soak) : Life(soak) { draw(kDeaths.data(), kDeaths.size()); 
 
 void WsLife::connected() {
     if (death() == kLeaveInUpgrade && soak().mayDie) {
-        connection().send(kUpgrade.substr(0, random(kUpgrade.size())));
+        send(kUpgrade.substr(0, random(kUpgrade.size())));
         return leave();
     }
-    connection().send(kUpgrade);
-    m_lastSent = now();
+    send(kUpgrade);
     awaitAnswer();
 }
 
@@ -93,22 +92,20 @@ void WsLife::die(size_t death) {
         case kReset:
         case kLeaveInUpgrade:  // nobody was to die when it was
             return reset();
-        case kLeaveInFrame: connection().send(std::string_view("\x82\xfe\x10", 3)); return leave();
-        case kResetInFrame:
-            connection().send(std::string_view("\x82\xfe\x10\x00mask1234", 12));
-            return reset();
+        case kLeaveInFrame: send(std::string_view("\x82\xfe\x10", 3)); return leave();
+        case kResetInFrame: send(std::string_view("\x82\xfe\x10\x00mask1234", 12)); return reset();
         case kResetUnread: sendFrame(kFin | kBinary, pattern(0, 60'000)); return reset();
-        case kUnmasked: connection().send(std::string_view("\x82\x01x", 3)); return expectClose(1002);
+        case kUnmasked: send(std::string_view("\x82\x01x", 3)); return expectClose(1002);
         case kTooBig:
-            connection().send(std::string_view("\x82\xff\x00\x00\x01\x00\x00\x00\x00\x00", 10));
-            connection().send("mask");
+            send(std::string_view("\x82\xff\x00\x00\x01\x00\x00\x00\x00\x00", 10));
+            send("mask");
             return expectClose(1009);
         case kNotUtf8: sendFrame(kFin | kText, "\xff"); return expectClose(1007);
         case kAskForClose: sendFrame(kFin | kText, "bye"); return expectClose(1000);
         case kSilent:
             // It is pinged when it was silent for one to two of the intervals.
             m_isDeaf = true;
-            return expectEnd(m_lastSent, times.pingInterval + times.pongTimeout,
+            return expectEnd(lastSent(), times.pingInterval + times.pongTimeout,
                              times.pingInterval + kTolerance);
         default: return wrong("no such death");
     }
@@ -127,8 +124,7 @@ void WsLife::sendFrame(unsigned firstByte, std::string_view payload) {
     std::memcpy(frame.data() + head, &key, sizeof key);
     applyMask(frame.data() + head + sizeof key, payload.data(), payload.size(), key);
     frame.resize(head + sizeof key + payload.size());
-    connection().send(std::move(frame));
-    m_lastSent = now();
+    send(std::move(frame));
 }
 
 void WsLife::take(std::string_view bytes) {

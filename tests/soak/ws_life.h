@@ -29,9 +29,8 @@ private:
     void sendFrame(unsigned firstByte, std::string_view payload);
     void expectClose(int code);
 
-    std::string m_input;        // what is not complete yet
-    std::string_view m_owed{};  // of the echo
-    TimePoint m_lastSent{};
+    std::string m_input;               // what is not complete yet
+    std::string_view m_owed{};         // of the echo
     uint64_t m_lastTick = 0;           // zero: none came
     std::optional<int> m_closeCode{};  // of the Close frame that has to come
     Phase m_phase = Phase::Upgrading;
