@@ -1,6 +1,7 @@
 #include "websocket/server.h"
 
 #include <cstdint>
+#include <exception>
 #include <optional>
 #include <string>
 #include <utility>
@@ -106,10 +107,21 @@ void answer(const WsTopicsPtr_t& topics, const RoutePtr_t& route, const HttpRequ
     });
 }
 
+// libcrypto sets itself up when it is used first, and is of no use for the life of the process if there was no memory
+// for that: so it is used here, not in the middle of a busy day.
+void prepareHandshakes() {
+    try {
+        acceptKey({});
+    } catch (const std::exception& error) {
+        logger().warn("WebSocket handshakes may fail: {}", error.what());
+    }
+}
+
 }  // namespace
 
 WsServer::WsServer(const HttpRouter& router, Settings settings)
     : m_router(router), m_topics(settings.topics ? settings.topics : std::make_shared<WsTopics>()) {
+    prepareHandshakes();
     m_router.onDrain([topics = m_topics, spread = settings.drainSpread](IOLoop& loop) {
         topics->loopFor(loop)->drain(spread);
     });
