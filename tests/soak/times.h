@@ -20,7 +20,7 @@ struct SoakTimes {
     Milliseconds pingInterval{30'000};  // } WsRoute
     Milliseconds pongTimeout{20'000};   // }
 
-    Milliseconds tcpIdle{60'000};         // } ConnChecker
+    Milliseconds tcpIdle{120'000};        // } ConnChecker
     Milliseconds checkerInterval{1'000};  // }
     uint64_t checkerBatch = 1024;         // }
 
