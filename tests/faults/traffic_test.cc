@@ -170,6 +170,8 @@ void sufferTraffic(const Mix& mix, bool tls, uint64_t seed) {
     {
         FaultServer server(serverTransport(tls));
         server.start();
+        // OpenSSL sets up parts of itself in a process's first handshake, and never again if memory runs out then.
+        EXPECT_TRUE(Wire(server.address(), tls ? clientContext() : nullptr).valid());
         const TalkRules rules{server.address(), tls ? clientContext() : nullptr, mix.mayBreak, mix.mayRefuse,
                               mix.mayRefuse};
         const uint64_t waitsBefore = waitsOfSufferingThreads();
@@ -202,7 +204,10 @@ void sufferTraffic(const Mix& mix, bool tls, uint64_t seed) {
 
 class FaultTrafficTest : public ::testing::TestWithParam<std::tuple<Mix, bool>> {
 protected:
-    FaultTrafficTest() { logger().set_level(spdlog::level::off); }
+    FaultTrafficTest() {
+        const bool isVerbose = std::getenv("TNET_FAULT_VERBOSE") != nullptr;
+        logger().set_level(isVerbose ? spdlog::level::debug : spdlog::level::off);
+    }
     ~FaultTrafficTest() override { logger().set_level(spdlog::level::info); }
 };
 
