@@ -65,8 +65,6 @@ const Mix kMixes[] = {
       {Fault::Memory, 0.0005}}},
 };
 
-constexpr uint64_t kSeeds = 2;
-
 uint64_t firstSeed() {
     const char* const text = std::getenv("TNET_FAULT_SEED");
     return text != nullptr ? std::strtoull(text, nullptr, 10) : 1;
@@ -213,7 +211,7 @@ protected:
 
 TEST_P(FaultTrafficTest, NobodyGetsBytesOfOthersAndAllIsWellAfterwards) {
     const auto& [mix, tls] = GetParam();
-    for (uint64_t seed = firstSeed(); seed < firstSeed() + kSeeds; ++seed) sufferTraffic(mix, tls, seed);
+    sufferTraffic(mix, tls, firstSeed());
 }
 
 INSTANTIATE_TEST_SUITE_P(Of, FaultTrafficTest,
