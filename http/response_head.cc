@@ -84,7 +84,6 @@ std::string_view HttpDate::line(TimePoint now) {
     if (now < m_validUntil) return m_line;
     const auto wall = m_clock.wallNow().time_since_epoch();
     const auto second = floor<seconds>(wall);
-    m_validUntil = now + duration_cast<Duration>(seconds(1) - (wall - second));
     // Not strftime, whose names follow the locale.
     static constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
     static constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
@@ -96,7 +95,8 @@ std::string_view HttpDate::line(TimePoint now) {
     const int size = std::snprintf(text.data(), text.size(), "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n",
                                    kDays[utc.tm_wday], utc.tm_mday, kMonths[utc.tm_mon], utc.tm_year + 1900,
                                    utc.tm_hour, utc.tm_min, utc.tm_sec);
-    m_line.assign(text.data(), static_cast<size_t>(size));
+    m_line.assign(text.data(), static_cast<size_t>(size));  // throws, or the line is valid
+    m_validUntil = now + duration_cast<Duration>(seconds(1) - (wall - second));
     return m_line;
 }
 

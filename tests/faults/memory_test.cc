@@ -12,10 +12,12 @@
 #include <system_error>
 #include <utility>
 
+#include "http/response_head.h"
 #include "tests/faults/fault_server.h"
 #include "tests/faults/injector.h"
 #include "tests/faults/talk.h"
 #include "tests/support/loop_fixture.h"
+#include "tests/support/manual_clock.h"
 #include "tests/support/test_pki.h"
 #include "tnet/byte_buffer.h"
 #include "tnet/connector.h"
@@ -158,6 +160,19 @@ TEST_F(FaultMemoryTest, ABufferThatCannotGrowStaysWhatItIs) {
     EXPECT_EQ(buffer.view(), "hello");
     buffer.append(std::string(2 * before, 'x'));
     EXPECT_EQ(buffer.size(), 5 + 2 * before);
+}
+
+// It was valid before it was there: for the rest of that second answers had no Date, and an assertion failed.
+TEST_F(FaultMemoryTest, ADateThatCannotBeWrittenIsWrittenNextTime) {
+    const ManualClock clock;
+    HttpDate date(clock);
+    {
+        const FaultInjection faults({.chance = {{Fault::Memory, 1.0}}});
+        sufferFaults(0);
+        EXPECT_THROW(date.line(clock.now()), std::bad_alloc);
+        sufferNoFaults();
+    }
+    EXPECT_EQ(date.line(clock.now()), "Date: Sun, 13 Sep 2020 12:26:40 GMT\r\n");
 }
 
 // A transport's factory that threw ended the process, with all its connections.

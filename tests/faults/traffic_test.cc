@@ -65,8 +65,6 @@ const Mix kMixes[] = {
       {Fault::Memory, 0.0005}}},
 };
 
-constexpr uint64_t kSeeds = 2;
-
 uint64_t firstSeed() {
     const char* const text = std::getenv("TNET_FAULT_SEED");
     return text != nullptr ? std::strtoull(text, nullptr, 10) : 1;
@@ -170,6 +168,8 @@ void sufferTraffic(const Mix& mix, bool tls, uint64_t seed) {
     {
         FaultServer server(serverTransport(tls));
         server.start();
+        // OpenSSL sets up parts of itself in a process's first handshake, and never again if memory runs out then.
+        EXPECT_TRUE(Wire(server.address(), tls ? clientContext() : nullptr).valid());
         const TalkRules rules{server.address(), tls ? clientContext() : nullptr, mix.mayBreak, mix.mayRefuse,
                               mix.mayRefuse};
         const uint64_t waitsBefore = waitsOfSufferingThreads();
@@ -202,13 +202,16 @@ void sufferTraffic(const Mix& mix, bool tls, uint64_t seed) {
 
 class FaultTrafficTest : public ::testing::TestWithParam<std::tuple<Mix, bool>> {
 protected:
-    FaultTrafficTest() { logger().set_level(spdlog::level::off); }
+    FaultTrafficTest() {
+        const bool isVerbose = std::getenv("TNET_FAULT_VERBOSE") != nullptr;
+        logger().set_level(isVerbose ? spdlog::level::debug : spdlog::level::off);
+    }
     ~FaultTrafficTest() override { logger().set_level(spdlog::level::info); }
 };
 
 TEST_P(FaultTrafficTest, NobodyGetsBytesOfOthersAndAllIsWellAfterwards) {
     const auto& [mix, tls] = GetParam();
-    for (uint64_t seed = firstSeed(); seed < firstSeed() + kSeeds; ++seed) sufferTraffic(mix, tls, seed);
+    sufferTraffic(mix, tls, firstSeed());
 }
 
 INSTANTIATE_TEST_SUITE_P(Of, FaultTrafficTest,

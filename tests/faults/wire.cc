@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <ctime>
 
 namespace tnet {
@@ -48,6 +49,7 @@ Wire::Wire(const Address& address, SSL_CTX* tls) : m_socket(BlockingClient::conn
     errno = 0;
     m_valid = SSL_connect(m_ssl.get()) == 1;
     m_timedOut = !m_valid && errno == EAGAIN;
+    if (!m_valid && std::getenv("TNET_FAULT_VERBOSE") != nullptr) ERR_print_errors_fp(stderr);
 }
 
 Wire::~Wire() = default;
