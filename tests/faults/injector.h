@@ -34,7 +34,7 @@ enum class Fault : uint8_t {
     ConnectFails,   // EADDRNOTAVAIL, ETIMEDOUT, EINTR, ECONNREFUSED, ENETUNREACH
     OpenFails,      // socket, eventfd, epoll_create1, signalfd, F_DUPFD: EMFILE, ENFILE, ENOMEM
     ShutDownFails,  // shutdown: ENOTCONN
-    Memory,         // operator new: std::bad_alloc; OpenSSL's and zlib's allocations: null
+    Memory,         // operator new: std::bad_alloc; OpenSSL's allocations: null
     kCount,
 };
 constexpr size_t kFaultCount = static_cast<size_t>(Fault::kCount);

@@ -192,9 +192,12 @@ int accept4(int listener, sockaddr* peer, socklen_t* size, int flags) {
 }
 
 int connect(int fd, const sockaddr* address, socklen_t size) {
-    if (strikes(Fault::ConnectFails))
-        return failWith({EADDRNOTAVAIL, ETIMEDOUT, EINTR, ECONNREFUSED, ENETUNREACH});
-    return nextConnect(fd, address, size);
+    if (!strikes(Fault::ConnectFails)) return nextConnect(fd, address, size);
+    const int failed = failWith({EADDRNOTAVAIL, ETIMEDOUT, EINTR, ECONNREFUSED, ENETUNREACH});
+    if (errno != EINTR) return failed;
+    nextConnect(fd, address, size);  // which goes on, whatever interrupted the call
+    errno = EINTR;
+    return failed;
 }
 
 int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept {
