@@ -16,7 +16,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr uint8_t kRequestsPerTurn = 64;                  // then the other connections have theirs
+// A turn: 64 requests, or 256 pieces of bodies; then the other connections have theirs.
+constexpr int16_t kTurn = 256;
+constexpr int16_t kTurnOfRequest = 3;                     // beside its one step
 constexpr size_t kMaxPending = IOLoop::kReadBufferBytes;  // input kept while a handler is at work
 constexpr size_t kCopiedBody = 4 << 10;                   // up to here a body is copied behind its head
 constexpr milliseconds kCrossingTime{500};  // for a request that crosses the end of its connection
@@ -87,13 +89,13 @@ void HttpConnection::onRead(std::string_view bytes) {
 
 void HttpConnection::process(std::string_view input) {
     m_processing = true;
-    m_requestsLeft = kRequestsPerTurn;
+    m_turnLeft = kTurn;
     while (!m_ended && step(input)) {
     }
     m_processing = false;
     if (m_ended || !m_work) return;
     if (!input.empty()) keepForLater(input);
-    if (m_requestsLeft == 0 && !m_work->pending.empty() && mayParse()) scheduleResume();
+    if (m_turnLeft <= 0 && !m_work->pending.empty() && mayParse()) scheduleResume();
     watchDeadline();
 }
 
@@ -109,10 +111,12 @@ bool HttpConnection::step(std::string_view& input) {
             becomeIdle();
             return false;
         }
-        if (m_requestsLeft == 0 || !beginRequest()) return false;
-        --m_requestsLeft;
+        if (m_turnLeft <= 0 || !beginRequest()) return false;
+        m_turnLeft = static_cast<int16_t>(m_turnLeft - kTurnOfRequest);
     }
     if (!mayParse()) return false;
+    if (m_turnLeft <= 0 && !input.empty()) return false;
+    --m_turnLeft;
     const HttpParser::Event event = m_work->parser.parse(input);
     m_moreInput = !input.empty();
     switch (event) {

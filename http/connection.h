@@ -109,7 +109,7 @@ private:
     HttpService& m_service;
     Connection& m_connection;          // owns the callback that owns this
     std::unique_ptr<HttpWork> m_work;  // only while a request is under way
-    uint8_t m_requestsLeft = 0;        // in this turn of process()
+    int16_t m_turnLeft = 0;            // of process(), in steps
     bool m_processing = false;         // process() is on the stack and will look again
     bool m_moreInput = false;          // it has input behind what the parser took
     bool m_ended = false;              // nothing more is read: closing, or handed on

@@ -193,6 +193,39 @@ TEST_F(HttpConnectionTest, AFloodOfPipelinedRequestsLetsOthersHaveTheirTurn) {
     EXPECT_EQ(parseReplies(flooding->collect())[0].body, "301");
 }
 
+// The same with a body in chunks of one byte, ten thousand of which are in a read buffer.
+TEST_F(HttpConnectionTest, AFloodOfChunksLetsOthersHaveTheirTurn) {
+    size_t pieces = 0;
+    size_t piecesBefore = SIZE_MAX;
+    std::string body;
+    router().post(
+        "/flood",
+        [&](const HttpRequest&, HttpResponder responder) {
+            held.push_back(std::move(responder));
+            held.back().readBody([&](std::string_view piece, bool last) {
+                ++pieces;
+                body += piece;
+                if (last) held.back().respond(HttpResponse::text("taken"));
+            });
+        },
+        HttpRouteOptions{std::nullopt, true});
+    router().get("/other", [&](const HttpRequest&) {
+        piecesBefore = pieces;
+        return HttpResponse::text("other");
+    });
+    std::string request = "POST /flood HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (int i = 0; i < 2000; ++i) request += "1\r\nx\r\n";
+    const auto flooding = connect();
+    const auto other = connect();
+    flooding->feed(request + "0\r\n\r\n" + getRequest("/hi"));
+    other->feed(getRequest("/other"));
+    other->settle();
+    EXPECT_LE(piecesBefore, 257U);
+    runRounds(20);
+    EXPECT_EQ(body, std::string(2000, 'x'));
+    EXPECT_EQ(parseReplies(flooding->collect()).statuses(), (std::vector<int>{200, 200}));
+}
+
 // Its turns, and what comes meanwhile, in order.
 TEST_F(HttpConnectionTest, PipelinedRequestsOfManyTurnsAreAnsweredInOrder) {
     std::string requests;
