@@ -95,8 +95,17 @@ void HttpConnection::process(std::string_view input) {
     m_processing = false;
     if (m_ended || !m_work) return;
     if (!input.empty()) keepForLater(input);
-    if (m_turnLeft <= 0 && !m_work->pending.empty() && mayParse()) scheduleResume();
+    if (isTurnOver()) {
+        // What waits was sent before the end of the client, so that may not be noticed first.
+        m_connection.pauseReading();
+        scheduleResume();
+    }
     watchDeadline();
+}
+
+// There is input that waits for the others to have their turn.
+bool HttpConnection::isTurnOver() const {
+    return m_work && m_turnLeft <= 0 && !m_work->pending.empty() && mayParse();
 }
 
 // False: this input is used up, or what is left of it must wait.
@@ -181,7 +190,7 @@ void HttpConnection::resume() {
     } else {
         m_connection.redeliver(std::move(input));  // as an event: its answers leave in one write
     }
-    if (m_ended || waitsForRoom()) return;
+    if (m_ended || waitsForRoom() || isTurnOver()) return;
     if (!m_work || m_work->pending.size() < kMaxPending) m_connection.resumeReading();
 }
 

@@ -55,6 +55,7 @@ private:
     bool step(std::string_view& input);
     bool mayParse() const;
     bool waitsForRoom() const;
+    bool isTurnOver() const;
     void keepForLater(std::string_view input);
     void resume();
     void scheduleResume();

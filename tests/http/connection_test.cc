@@ -193,6 +193,20 @@ TEST_F(HttpConnectionTest, AFloodOfPipelinedRequestsLetsOthersHaveTheirTurn) {
     EXPECT_EQ(parseReplies(flooding->collect())[0].body, "301");
 }
 
+// The end of the client was noticed before the requests that waited for their turn, and those were lost.
+TEST_F(HttpConnectionTest, WhatWaitsForItsTurnComesBeforeTheEndOfTheClient) {
+    std::string requests;
+    for (int i = 0; i < 300; ++i) requests += getRequest("/n/" + std::to_string(i));
+    const auto peer = connect();
+    peer->feed(requests);
+    peer->feedEnd();
+    const Replies replies = parseReplies(peer->collect());
+    EXPECT_TRUE(replies.isClean());
+    ASSERT_EQ(replies.size(), 300U);
+    EXPECT_EQ(replies[299].body, "299");
+    EXPECT_TRUE(peer->isEnded());
+}
+
 // The same with a body in chunks of one byte, ten thousand of which are in a read buffer.
 TEST_F(HttpConnectionTest, AFloodOfChunksLetsOthersHaveTheirTurn) {
     size_t pieces = 0;
