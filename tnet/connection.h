@@ -140,8 +140,9 @@ public:
     bool flush();
 
     // Delivers what is queued, then closes; closes anyway once the peer has taken nothing for `after`, or less than
-    // kLeastBytesPerSecond of what is queued. From now on input is dropped and sends are refused. Await: also ends our direction (FIN) and waits for the
-    // peer's end, so that input still under way does not make the kernel reset what was delivered.
+    // kLeastBytesPerSecond of what is queued. From now on input is dropped and sends are refused. Await: also ends
+    // our direction (FIN) and waits for the peer's end, so that input still under way does not make the kernel
+    // reset what was delivered.
     enum class PeerEnd : uint8_t { Ignore, Await };
     void shutDown(std::chrono::milliseconds after = kDefaultShutDownTime, PeerEnd peerEnd = PeerEnd::Ignore);
 
@@ -239,8 +240,8 @@ private:
     TimePoint m_lastActivity;
     size_t m_maxQueuedBytes = kDefaultMaxQueuedBytes;
     std::error_code m_error{};  // for Conn_ErrorEvent
-    TimerId
-        m_timer{};  // Connecting: limitConnecting's; then looks at the peer: while it is watched, or Disconnecting
+    // Connecting: limitConnecting's. Then it looks at the peer, while that is watched or we are Disconnecting.
+    TimerId m_timer{};
     uint32_t m_sendTimeoutMillis = 0;
     uint32_t m_leastBytesPerSecond = kLeastBytesPerSecond;
     uint32_t m_shutDownMillis = 0;
