@@ -140,6 +140,7 @@ private:
     void outlastHandlers() {
         m_isDisturbed = true;
         m_mayBeLate = true;
+        m_wire->collect();  // closed it may be already, and not have said so
         m_wire->outlast();
         for (const Kept& kept : m_kept) EXPECT_FALSE(kept.responder.isOpen()) << kept.request;
     }
