@@ -34,6 +34,11 @@ void* operator new(size_t size, std::align_val_t alignment) {
     return counted(std::aligned_alloc(step, (size + step - 1) / step * step));
 }
 
+void* operator new(size_t size, const std::nothrow_t&) noexcept {
+    void* const memory = std::malloc(size);
+    return memory != nullptr ? counted(memory) : nullptr;
+}
+
 void operator delete(void* memory) noexcept { release(memory); }
 
 void operator delete(void* memory, size_t) noexcept { release(memory); }
