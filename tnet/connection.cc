@@ -73,6 +73,8 @@ void Connection::setEventCallback(ConnEventCallback_t callback) {
 void Connection::setSendTimeout(std::chrono::milliseconds timeout, size_t bytesPerSecond) {
     m_sendTimeoutMillis = static_cast<uint32_t>(std::clamp<int64_t>(timeout.count(), 0, UINT32_MAX));
     m_leastBytesPerSecond = static_cast<uint32_t>(std::min<size_t>(bytesPerSecond, UINT32_MAX));
+    // What runs is the old one; a new one begins with what is written next, or waits. Connecting has the timer for itself.
+    if (m_state == ConnState::Connected && m_timer.isValid()) m_loop->cancel(std::exchange(m_timer, {}));
 }
 
 void Connection::start(FirstRead firstRead) {

@@ -1440,6 +1440,25 @@ TEST_F(ConnectionTest, TheSendTimeoutBeginsWhenSomethingIsQueued) {
     EXPECT_FALSE(w.connection().isConnected());
 }
 
+// As an upgrade does while an answer is still queued: the timer that was running took the zero for the time that was over.
+TEST_F(ConnectionTest, ASendTimeoutThatIsSwitchedOffResetsNobody) {
+    Watched w(loop());
+    w.peer.start();
+    w.connection().setSendTimeout(seconds(3));
+    w.transport().blockWrites();
+    w.connection().send("queued");
+    w.connection().setSendTimeout(milliseconds::zero());
+    advance(seconds(100));
+    EXPECT_TRUE(w.connection().isConnected());
+    // And on again: it counts from then on.
+    w.connection().setSendTimeout(seconds(3));
+    w.connection().send("more");
+    advance(milliseconds(2999));
+    EXPECT_TRUE(w.connection().isConnected());
+    advance(seconds(4));
+    EXPECT_FALSE(w.connection().isConnected());
+}
+
 TEST_F(ConnectionTest, AClosedConnectionIsInert) {
     Watched w(loop());
     w.peer.start();
