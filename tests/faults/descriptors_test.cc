@@ -12,27 +12,13 @@
 #include <vector>
 
 #include "http/server.h"
+#include "tests/faults/ask.h"
 #include "tests/support/loop_fixture.h"
 #include "tnet/log.h"
 #include "tnet/socket.h"
 
 namespace tnet {
 namespace {
-
-std::string get(const std::string& path) { return "GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n"; }
-
-// Up to the end of the answer's body, of which `bytes` are expected.
-std::string answerOf(BlockingClient& client, size_t bytes) {
-    std::string answer;
-    while (answer.find("\r\n\r\n") == std::string::npos) {
-        const std::string byte = client.receive(1);
-        if (byte.empty()) return answer;
-        answer += byte;
-    }
-    return answer + client.receive(bytes);
-}
-
-std::string statusOf(const std::string& answer) { return answer.substr(0, 12); }
 
 class DescriptorLimit {
 public:

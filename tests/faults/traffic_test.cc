@@ -95,9 +95,9 @@ public:
     // Publishes until all have talked.
     void finish() {
         const std::string rest = " " + std::string(300, 'n');
-        for (uint64_t i = 0; m_done.load() < m_threads.size(); ++i) {
+        const auto haveAllTalked = [this] { return m_done.load() == m_threads.size(); };
+        for (uint64_t i = 0; !waitUntil(haveAllTalked, std::chrono::milliseconds(2)); ++i) {
             m_server.topics().publish("news", "news " + std::to_string(i) + rest, WsOpcode::Text);
-            std::this_thread::sleep_for(std::chrono::milliseconds(2));
         }
         for (std::thread& thread : m_threads) thread.join();
     }

@@ -10,9 +10,16 @@ namespace {
 
 constexpr int kSteps = 40;
 constexpr std::chrono::seconds kStep{15};
+constexpr size_t kMostTimes = 128;  // a few turns, and still quick
 
 size_t firstByte(std::string_view argument) {
     return argument.empty() ? 0 : static_cast<uint8_t>(argument.front());
+}
+
+std::string repeated(std::string_view bytes, size_t times) {
+    std::string all;
+    for (size_t i = 0; i < times; ++i) all += bytes;
+    return all;
 }
 
 }  // namespace
@@ -29,6 +36,10 @@ bool Wire::command(char letter, std::string_view argument) {
         case 'f': feed(argument, ScriptedPeer::kWhole, ScriptedPeer::Arrival::OnSocket); break;
         case 'c': feed(behind, number + 1, ScriptedPeer::Arrival::OnSocket); break;
         case 'b': feed(behind, number + 1, ScriptedPeer::Arrival::Buffered); break;
+        case 'n':
+            feed(repeated(behind, number % kMostTimes + 1), ScriptedPeer::kWhole,
+                 ScriptedPeer::Arrival::OnSocket);
+            break;
         case 'l': transport.limitWrites(number == 0 ? ScriptedPeer::kWhole : number); break;
         case 'a': advance(std::chrono::milliseconds(number * number * 10)); break;
         case 's': collect(); break;

@@ -1,6 +1,7 @@
 // Wire: what a fuzzer does to a connection on a scripted transport: one command, one event.
 //
 //     f bytes    the peer sends            c size bytes   the same, in fragments
+//     n times bytes   the same, up to 128 times, which is more than a turn
 //     e          the peer ends             b size bytes   the same, as the rest of a TLS record waits
 //     r          the peer resets           l size         no write takes more (0: they take all)
 //     s, o       the loop runs: settle, or one round      a time   the clock moves on, up to some minutes

@@ -48,11 +48,11 @@ private:
     void fail(std::string what) { m_outcome.failures.push_back(std::move(what)); }
 
     template <class Condition>
-    static bool waitFor(milliseconds most, Condition condition) {
+    static bool waitFor(milliseconds most, Condition condition, milliseconds look = kLook) {
         const auto deadline = Timer::now() + most;
         while (!condition()) {
             if (Timer::now() > deadline) return false;
-            std::this_thread::sleep_for(kLook);
+            std::this_thread::sleep_for(look);
         }
         return true;
     }
@@ -63,11 +63,13 @@ private:
     }
 
     void begin() {
-        if (!waitForGood(50)) fail("the server does not serve, before the attack");
-        for (int i = 0; i < 10; ++i) {
+        const size_t wanted = m_good.asked() + 50;
+        const auto serves = [&] {
             m_socketsBefore = std::max(m_socketsBefore, m_server.sockets());
-            std::this_thread::sleep_for(milliseconds(7));
-        }
+            return m_good.asked() >= wanted;
+        };
+        if (!waitFor(2 * kReturn, serves, milliseconds(5)))
+            fail("the server does not serve, before the attack");
         askOnce(m_server.plain(), "/trim");
         m_outcome.bytesBefore = m_server.memoryBytes();
         m_server.resetPeak();
