@@ -82,7 +82,7 @@ bool HttpResponder::upgrade(HttpResponse head, HttpTakeOver_t takeOver) {
 void HttpResponder::onResponse(HttpResponseHook_t hook) {
     if (!m_exchange) return;
     m_exchange->onLoop(
-        [hook = std::move(hook)](HttpSink&, HttpExchange& exchange) { exchange.addHook(hook); });
+        [hook = std::move(hook)](HttpSink&, HttpExchange& exchange) { return exchange.addHook(hook), true; });
 }
 
 void HttpResponder::onClientGone(Callback_t callback) {
