@@ -1,5 +1,7 @@
 #include "http/connection.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <array>
 #include <cassert>
@@ -9,6 +11,7 @@
 #include <utility>
 
 #include "tnet/address_key.h"
+#include "tnet/durations.h"
 #include "tnet/log.h"
 
 namespace tnet {
@@ -25,6 +28,7 @@ constexpr TurnBudget kWriteTurn{1024, 256 << 10};
 constexpr uint32_t kMostPieces = 1 << 20;                 // in one round of the loop, whatever they are told
 constexpr size_t kMaxPending = IOLoop::kReadBufferBytes;  // input kept while a handler is at work
 constexpr size_t kCopiedBody = 4 << 10;                   // up to here a body is copied behind its head
+constexpr milliseconds kPeerLook{2'000};    // how often a client is looked at whose input is not read
 constexpr milliseconds kCrossingTime{500};  // for a request that crosses the end of its connection
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -55,6 +59,23 @@ void makeChunk(std::string& piece) {
     piece.append("\r\n");
 }
 
+// A body of a file that is as long as it is said to be. What has no size (a pipe, a device) is taken at its word.
+bool isThere(const HttpResponse::FileBody& body) {
+    if (body.size == 0) return true;
+    struct stat status {};
+    if (!body.file || !body.file->valid() || ::fstat(body.file->get(), &status) != 0) return false;
+    if (!S_ISREG(status.st_mode)) return !S_ISDIR(status.st_mode);
+    const auto fileSize = static_cast<uint64_t>(status.st_size);
+    const auto offset = static_cast<uint64_t>(body.offset);  // beyond any file if it is negative
+    return offset <= fileSize && body.size <= fileSize - offset;
+}
+
+HttpResponse answerWithoutFile(const HttpRequest& request) {
+    logger().error("handler of {} {} answered with a file that is not there, or shorter than said",
+                   methodName(request.method()), request.path());
+    return HttpResponse::error(500);
+}
+
 void appendFields(std::string& out, const HttpHeaders& fields) {
     const size_t before = out.size();
     out.resize(before + fields.wireSize());
@@ -66,6 +87,7 @@ void appendFields(std::string& out, const HttpHeaders& fields) {
 void HttpConnection::attach(HttpService& service, const ConnectionPtr_t& connection) {
     auto self = std::make_shared<HttpConnection>(service, *connection);
     connection->setWriteCompleteWanted(false);
+    connection->setHalfCloseAllowed(true);
     connection->setSendTimeout(service.limits().sendTimeout, service.limits().sendBytesPerSecond);
     connection->setEventCallback(
         [self = std::move(self)](const ConnectionPtr_t&, ConnEvent event, const void* context) {
@@ -97,8 +119,39 @@ void HttpConnection::onEvent(ConnEvent event, const void* context) {
 
 void HttpConnection::onRead(std::string_view bytes) {
     if (m_ended) return;
+    if (bytes.empty()) return onPeerEnd();
     if (m_work && (!m_work->pending.empty() || !mayParse())) return keepForLater(bytes);
     process(bytes);
+}
+
+// RFC 9112 §9.6: the client sends nothing more, but may be waiting for answers.
+void HttpConnection::onPeerEnd() {
+    m_peerEnded = true;
+    if (!m_work) return clientLeft();
+    m_work->peerEnded = m_service.loop().now();
+    proceedAfterPeerEnd();
+}
+
+// What it has sent whole is answered, for as long as halfCloseGrace allows.
+void HttpConnection::proceedAfterPeerEnd() {
+    const bool isComplete = m_work->input == HttpWork::Input::Complete;
+    if (m_work->pending.empty() && !isComplete)
+        return clientLeft();                // in the middle of a request, or of none
+    if (!isComplete && mayParse()) return;  // there are more, which have their turn
+    if (m_service.limits().halfCloseGrace <= milliseconds::zero()) return clientLeft();
+    watchDeadline();
+}
+
+// The client counts as gone. Earlier answers are delivered.
+void HttpConnection::clientLeft() {
+    const bool isEndOfBody = m_work && m_work->output == HttpWork::Output::Streaming &&
+                             m_work->framing == ResponseFraming::Body::UntilClose;
+    if (isEndOfBody) {
+        m_connection.abort();  // or it would take what it got for all of it
+    } else {
+        shutDown(Connection::PeerEnd::Ignore);
+    }
+    onClose();
 }
 
 void HttpConnection::process(std::string_view input) {
@@ -115,6 +168,7 @@ void HttpConnection::process(std::string_view input) {
         m_connection.pauseReading();
         scheduleResume();
     }
+    if (m_peerEnded) return proceedAfterPeerEnd();
     watchDeadline();
 }
 
@@ -176,7 +230,10 @@ bool HttpConnection::mayParse() const {
 // The client is ahead of the handler: keep a little, then let TCP slow it.
 void HttpConnection::keepForLater(std::string_view input) {
     m_work->pending.append(input);
-    if (m_work->pending.size() >= kMaxPending) m_connection.pauseReading();
+    if (m_work->pending.size() < kMaxPending) return;
+    m_connection.pauseReading();
+    m_work->lookedAt = m_service.loop().now();
+    if (!m_processing) watchDeadline();
 }
 
 void HttpConnection::scheduleResume() {
@@ -392,6 +449,8 @@ bool HttpConnection::writeResponse(HttpResponse&& response) {
     HttpWork& work = *m_work;
     if (!isFinalStatus(response.status()))
         response = answerInstead(work.exchange->request, response.status());
+    if (response.fileBody() != nullptr && !isThere(*response.fileBody()))
+        response = answerWithoutFile(work.exchange->request);
     const bool isHead = work.exchange->request.method() == HttpMethod::Head;
     ResponseFraming framing;
     framing.length = response.bodySize();
@@ -411,6 +470,7 @@ bool HttpConnection::writeResponse(HttpResponse&& response) {
 bool HttpConnection::isLastAnswer() const {
     // What was not read of the request cannot be told from the next one.
     if (m_work->input != HttpWork::Input::Complete) return true;
+    if (m_peerEnded && !hasMoreInput()) return true;
     // A client that was told "close" sends nothing more, but pipelined requests may be here already.
     return m_service.isDraining() && (m_service.isDrainTimeOver() || !hasMoreInput());
 }
@@ -485,6 +545,7 @@ void HttpConnection::cutOff() {
 }
 
 void HttpConnection::becomeIdle() {
+    if (m_peerEnded) return clientLeft();
     if (m_work) m_service.giveBack(std::move(m_work));
     m_service.addIdle(*this);
     if (!m_processing) m_connection.resumeReading();
@@ -663,6 +724,11 @@ bool HttpConnection::upgrade(HttpExchange& exchange, HttpResponse head, HttpTake
         logger().error("handler of {} upgrades, but its route is none for that", exchange.request.path());
         return writeResponse(HttpResponse::error(500));
     }
+    if (m_peerEnded) {
+        // The new layer would not learn of the end.
+        m_connection.shutDown();
+        return endAnswer(HttpOutcome::ClientGone);
+    }
     // The new layer was told to end before it began.
     if (m_service.isDraining()) return writeResponse(HttpResponse::error(503));
     std::string out("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n");
@@ -684,16 +750,31 @@ void HttpConnection::takeOver(std::string_view leftover) {
     const ConnectionPtr_t connection = m_connection.shared_from_this();
     const HttpTakeOver_t take = std::move(m_work->takeOver);
     std::string bytes = m_work->pending + std::string(leftover);
+    if (m_peerEnded) return clientLeft();  // the new layer would not be told
     m_work->exchange->finish(false);
     m_service.log(*m_work);
     m_service.giveBack(std::move(m_work));
     m_ended = true;
     unlink();
     connection->setWriteCompleteWanted(true);
+    connection->setHalfCloseAllowed(false);
     connection->setSendTimeout(milliseconds::zero());
     connection->resumeReading();  // the new layer may pause it again
-    take(connection);
+    if (!tookOver(take, connection)) return connection->close();
     if (!bytes.empty()) connection->redeliver(std::move(bytes));
+}
+
+// False: it threw, and what is left of it is no owner.
+bool HttpConnection::tookOver(const HttpTakeOver_t& take, const ConnectionPtr_t& connection) {
+    try {
+        take(connection);
+        return true;
+    } catch (const std::exception& error) {
+        logger().error("closed: the new owner of a connection threw: {}", error.what());
+    } catch (...) {
+        logger().error("closed: the new owner of a connection threw something");
+    }
+    return false;
 }
 
 // --- Deadlines ---
@@ -702,9 +783,11 @@ std::optional<HttpConnection::Deadline> HttpConnection::nextDeadline() const {
     const HttpWork& work = *m_work;
     const HttpLimits& limits = m_service.limits();
     std::optional<Deadline> next;
-    const auto consider = [&next](TimePoint begin, Duration timeout, Deadline::Kind kind) {
-        if (timeout <= Duration::zero() || (next && next->at <= begin + timeout)) return;
-        next = Deadline{begin + timeout, kind};
+    const auto consider = [&next](TimePoint begin, milliseconds timeout, Deadline::Kind kind) {
+        if (timeout <= milliseconds::zero()) return;
+        const TimePoint at = timeAfter(begin, timeout);
+        if (at == TimePoint::max() || (next && next->at <= at)) return;
+        next = Deadline{at, kind};
     };
     if (work.input == HttpWork::Input::Head) consider(work.began, limits.headerTimeout, Deadline::Kind::Head);
     if (work.input == HttpWork::Input::Body && mayParse() && limits.bodyBytesPerSecond > 0) {
@@ -715,6 +798,13 @@ std::optional<HttpConnection::Deadline> HttpConnection::nextDeadline() const {
     const bool handling = work.streamsBody || work.input == HttpWork::Input::Complete;
     if (handling && work.output == HttpWork::Output::Waiting && !work.takeOver) {
         consider(work.handlerBegan, limits.handlerTimeout, Deadline::Kind::Handler);
+    }
+    if (work.output == HttpWork::Output::Streaming)
+        consider(m_connection.lastActivity(), limits.streamIdleTimeout, Deadline::Kind::Stream);
+    if (m_peerEnded) {
+        consider(work.peerEnded, limits.halfCloseGrace, Deadline::Kind::PeerEnd);
+    } else if (work.pending.size() >= kMaxPending) {
+        consider(work.lookedAt, kPeerLook, Deadline::Kind::Look);
     }
     return next;
 }
@@ -729,7 +819,8 @@ void HttpConnection::watchDeadline() {
     if (work.timer.isValid()) loop.cancel(work.timer);
     work.timerDeadline = next->at;
     // Cancelled when the work goes back, which is before this object is gone.
-    work.timer = loop.runAfter(next->at - loop.clock().now(), [this] { orClose([this] { onDeadline(); }); });
+    work.timer =
+        loop.runAfter(timeUntil(loop.clock().now(), next->at), [this] { orClose([this] { onDeadline(); }); });
 }
 
 void HttpConnection::onDeadline() {
@@ -740,7 +831,24 @@ void HttpConnection::onDeadline() {
         case Deadline::Kind::Head: return refuse(408, "the head came too slowly");
         case Deadline::Kind::Body: return refuse(408, "the body came too slowly");
         case Deadline::Kind::Handler: return refuse(503, "the handler took too long");
+        case Deadline::Kind::Stream: return streamIsIdle();
+        case Deadline::Kind::PeerEnd: return clientLeft();
+        case Deadline::Kind::Look: return lookAtPeer();
     }
+}
+
+void HttpConnection::streamIsIdle() {
+    const HttpRequest& request = m_work->exchange->request;
+    logger().warn("the answer to {} {} is cut off: nothing was written or taken for {} ms",
+                  methodName(request.method()), request.path(), m_service.limits().streamIdleTimeout.count());
+    endAnswer(HttpOutcome::CutOff);
+}
+
+// Its end lies behind input that nobody reads as long as the handler is at work.
+void HttpConnection::lookAtPeer() {
+    if (m_connection.hasPeerEnded()) return onPeerEnd();
+    m_work->lookedAt = m_service.loop().now();
+    watchDeadline();
 }
 
 }  // namespace tnet

@@ -48,6 +48,9 @@ public:
 private:
     void onEvent(ConnEvent event, const void* context);
     void onRead(std::string_view bytes);
+    void onPeerEnd();
+    void proceedAfterPeerEnd();
+    void clientLeft();
     void onWriteComplete();
     void onClose();
 
@@ -92,16 +95,19 @@ private:
     void cutOff();
     void becomeIdle();
     void takeOver(std::string_view leftover);
+    static bool tookOver(const HttpTakeOver_t& take, const ConnectionPtr_t& connection);
 
     // Deadlines.
     struct Deadline {
-        enum class Kind : uint8_t { Head, Body, Handler };
+        enum class Kind : uint8_t { Head, Body, Handler, Stream, PeerEnd, Look };
         TimePoint at;
         Kind kind;
     };
     std::optional<Deadline> nextDeadline() const;
     void watchDeadline();
     void onDeadline();
+    void streamIsIdle();
+    void lookAtPeer();
 
     bool sendResponse(HttpExchange& exchange, HttpResponse response) override;
     bool sendHead(HttpExchange& exchange, HttpResponse head) override;
@@ -118,6 +124,7 @@ private:
     bool m_turnOver = false;           // of process()
     bool m_processing = false;         // process() is on the stack and will look again
     bool m_moreInput = false;          // it has input behind what the parser took
+    bool m_peerEnded = false;          // the client has ended its direction
     bool m_ended = false;              // nothing more is read: closing, or handed on
 };
 

@@ -146,9 +146,19 @@ bool HttpExchange::respond(HttpResponse response) {
     });
 }
 
-// Not HttpResponse::error in the caller, where memory may run out, too.
-bool HttpExchange::respondWith(int status) {
-    return orGiveUp([&] { return respond(HttpResponse::error(status)); });
+// A handler that threw was logged for that.
+void HttpExchange::dropped() {
+    const bool isThrown = std::uncaught_exceptions() > 0;
+    onLoop([isThrown](HttpSink& sink, HttpExchange& self) {
+        if (std::exchange(self.m_answered, true)) return false;
+        if (!isThrown) {
+            logger().error("{} {} is answered 500: its responder was dropped",
+                           methodName(self.request.method()), self.request.path());
+        }
+        HttpResponse response = HttpResponse::error(500);
+        self.runHooks(response);
+        return sink.sendResponse(self, std::move(response));
+    });
 }
 
 bool HttpExchange::startStream(HttpResponse head) {
@@ -166,7 +176,10 @@ bool HttpExchange::upgrade(HttpResponse head, HttpTakeOver_t takeOver) {
         return onLoop([box = boxed(std::move(head)), takeOver = std::move(takeOver)](HttpSink& sink,
                                                                                      HttpExchange& self) {
             if (std::exchange(self.m_answered, true)) return false;
-            if (!self.runHooks(*box)) return sink.sendResponse(self, std::move(*box));
+            box->setStatus(101);
+            const bool good = self.runHooks(*box);
+            // A hook may refuse what the handler granted.
+            if (!good || box->status() != 101) return sink.sendResponse(self, std::move(*box));
             return sink.upgrade(self, std::move(*box), takeOver);
         });
     });

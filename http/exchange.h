@@ -110,7 +110,7 @@ public:
     bool onLoop(Act_t act);
 
     bool respond(HttpResponse response);
-    bool respondWith(int status);  // HttpResponse::error(status); does not throw
+    void dropped();  // by its responder, unanswered: 500, with a line in the log; does not throw
     bool startStream(HttpResponse head);
     bool upgrade(HttpResponse head, HttpTakeOver_t takeOver);
     bool readBody(HttpBodyCallback_t callback);

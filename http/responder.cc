@@ -48,7 +48,7 @@ HttpResponder& HttpResponder::operator=(HttpResponder&& other) noexcept {
 }
 
 HttpResponder::~HttpResponder() {
-    if (m_exchange) m_exchange->respondWith(500);
+    if (m_exchange) m_exchange->dropped();
 }
 
 bool HttpResponder::respond(HttpResponse response) {

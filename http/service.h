@@ -64,6 +64,8 @@ struct HttpWork {
     TimePoint began{};  // the request's first byte
     TimePoint bodyBegan{};
     TimePoint handlerBegan{};
+    TimePoint peerEnded{};   // when the client ended its direction
+    TimePoint lookedAt{};    // whether it has, while reading is paused
     uint64_t bodyBytes = 0;  // received
 
     int status = 0;                                               // of the answer

@@ -1,5 +1,6 @@
 #include "tnet/connection.h"
 
+#include <poll.h>
 #include <sys/ioctl.h>
 
 #include <algorithm>
@@ -725,6 +726,12 @@ bool Connection::hasInput() const {
     if (m_transport->hasPendingInput()) return true;
     int bytes = 0;
     return m_socket.valid() && ::ioctl(m_socket.get(), FIONREAD, &bytes) == 0 && bytes > 0;
+}
+
+bool Connection::hasPeerEnded() const {
+    if (m_inputEnded || !m_socket.valid()) return true;
+    pollfd watched{m_socket.get(), POLLRDHUP, 0};
+    return ::poll(&watched, 1, 0) == 1;
 }
 
 Address Connection::localAddress() const { return tnet::localAddress(m_socket.get()); }

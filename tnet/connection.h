@@ -172,6 +172,9 @@ public:
     size_t queuedBytes() const { return m_queue ? m_queue->bytes() : 0; }
     size_t maxQueuedBytes() const { return m_maxQueuedBytes; }
     bool hasInput() const;  // a system call: bytes have arrived that no Conn_ReadEvent has told of yet
+    // A system call: the peer has ended its direction or reset, perhaps behind input that is not read yet; for those who
+    // pause reading, when no event tells.
+    bool hasPeerEnded() const;
     TimePoint lastActivity() const { return m_lastActivity; }  // bytes moved, either way
     Address localAddress() const;                              // a system call
     const PeerAddress& peer() const { return m_peer; }         // the proxy's client, if it told

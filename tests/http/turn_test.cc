@@ -183,6 +183,24 @@ TEST_F(HttpTurnTest, AStreamToAFastReaderLetsOthersHaveTheirTurn) {
     EXPECT_EQ(replies[0].chunks, kChunks);
 }
 
+// As one that comes from a timer, or from another thread's task: each of its pieces was a system call.
+TEST_F(HttpTurnTest, WhatIsWrittenInOneTurnLeavesInOneWrite) {
+    HttpBodyWriter writer;
+    router().get("/stream", [&](const HttpRequest&, HttpResponder responder) {
+        writer = responder.stream(HttpResponse(200));
+    });
+    const auto peer = connect();
+    peer->feed(getRequest("/stream")).settle();
+    peer->transport().restartCounts();
+    loop()->addCallback([&] {
+        for (int i = 0; i < 500; ++i) EXPECT_EQ(writer.write("piece"), HttpBodyWriter::Wrote::Accepted);
+    });
+    peer->settle();
+    EXPECT_LE(peer->transport().writeCalls(), 2U);
+    writer.finish();
+    EXPECT_EQ(parseReplies(peer->collect())[0].chunks, 500U);
+}
+
 // It is not told to wait because of what it wrote earlier.
 TEST_F(HttpTurnTest, AStreamThatWritesALittleInEachRoundIsNeverToldToWait) {
     HttpBodyWriter writer;
