@@ -160,7 +160,10 @@ void Connection::handleDeferred() {
     }
 }
 
-void Connection::handleLoopExit() { close(); }
+void Connection::handleLoopExit() {
+    flush();  // what was sent since the last round
+    close();
+}
 
 void Connection::proceedConnecting(uint32_t events) {
     const ConnectionPtr_t self = shared_from_this();
@@ -257,36 +260,10 @@ SendResult Connection::send(std::string_view bytes) try {
     assert(m_loop->isInLoopThread());
     if (!canSend()) return {SendStatus::Closed, 0};
     if (bytes.empty()) return {SendStatus::Accepted, queuedBytes()};
-    if (m_queue || m_dispatching || m_state != ConnState::Connected) {
-        queue().appendCopy(bytes);
-        return afterQueueing();
-    }
-    const SendResult result = writeAtOnce(bytes);
-    if (result.queuedBytes == 0) return result;
-    queue().appendCopy(bytes.substr(bytes.size() - result.queuedBytes));
+    queue().appendCopy(bytes);
     return afterQueueing();
 } catch (const std::bad_alloc&) {
     return outOfMemory();
-}
-
-// Nothing is ahead of these bytes: what the kernel takes at once is never copied. The result's queuedBytes
-// are those at their end that are left, for the caller to queue.
-SendResult Connection::writeAtOnce(std::string_view bytes) {
-    const iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
-    const IoResult result = m_transport->write(m_socket.get(), &piece, 1);
-    if (result.status == IoStatus::Failed || result.status == IoStatus::End) {
-        writeFailed(result);
-        return {SendStatus::Closed, 0};
-    }
-    if (result.bytes > 0) m_lastActivity = m_loop->now();
-    if (result.bytes == bytes.size()) {
-        writeCompleted();
-        if (m_pending != 0) deferSettling();
-        return {SendStatus::Accepted, 0};
-    }
-    m_writeBlocked = true;
-    m_writeWantsRead = result.status == IoStatus::WantRead;
-    return {SendStatus::Accepted, bytes.size() - result.bytes};
 }
 
 SendResult Connection::send(std::string&& bytes) try {
@@ -299,29 +276,10 @@ SendResult Connection::send(std::string&& bytes) try {
 }
 
 SendResult Connection::send(SharedBytesPtr_t bytes) try {
-    assert(m_loop->isInLoopThread());
     if (!canSend()) return {SendStatus::Closed, 0};
     if (bytes->empty()) return {SendStatus::Accepted, queuedBytes()};
-    size_t from = 0;
-    if (!m_queue && !m_dispatching && m_state == ConnState::Connected) {
-        const SendResult result = writeAtOnce(*bytes);
-        if (result.queuedBytes == 0) return result;
-        from = bytes->size() - result.queuedBytes;
-    }
-    queue().appendShared(std::move(bytes), from);
+    queue().appendShared(std::move(bytes));
     return afterQueueing();
-} catch (const std::bad_alloc&) {
-    return outOfMemory();
-}
-
-SendResult Connection::sendWithRound(SharedBytesPtr_t bytes) try {
-    assert(m_loop->isInLoopThread());
-    if (!canSend()) return {SendStatus::Closed, 0};
-    if (!bytes->empty()) queue().appendShared(std::move(bytes));
-    // A queue that is over its limit gets its chance to shrink, or fails, at once.
-    if (m_dispatching || queuedBytes() > m_maxQueuedBytes) return afterQueueing();
-    if (m_queue) deferSettling();
-    return {SendStatus::Accepted, queuedBytes()};
 } catch (const std::bad_alloc&) {
     return outOfMemory();
 }
@@ -362,16 +320,17 @@ void Connection::releaseQueue() {
     m_loop->giveBack(std::move(m_queue));
 }
 
+// Only gathers: what is queued leaves at the end of the event that is being dispatched, or of the loop's round.
 SendResult Connection::afterQueueing() {
-    if (m_dispatching && m_queue->bytes() <= m_maxQueuedBytes)
-        return {SendStatus::Accepted, m_queue->bytes()};
-    proceedWriting();
-    if (queuedBytes() > m_maxQueuedBytes) {
-        fail(std::make_error_code(std::errc::no_buffer_space));
-        return {SendStatus::Overflow, 0};
+    if (m_queue->bytes() > m_maxQueuedBytes) {
+        proceedWriting();
+        if (queuedBytes() > m_maxQueuedBytes) {
+            fail(std::make_error_code(std::errc::no_buffer_space));
+            return {SendStatus::Overflow, 0};
+        }
+        if (m_state == ConnState::Disconnected) return {SendStatus::Closed, 0};
     }
-    if (!m_dispatching) advance();
-    if (m_state == ConnState::Disconnected) return {SendStatus::Closed, 0};
+    if (!m_dispatching) deferSettling();
     return {SendStatus::Accepted, queuedBytes()};
 }
 

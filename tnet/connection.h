@@ -1,7 +1,7 @@
 // Connection: one stream socket on one loop, and the single event callback that owns what lives on it.
 //
 //     kernel -> Transport -> read buffer of the loop -> Conn_ReadEvent -> the callback
-//     send -> (SendQueue, if the kernel is full or a burst is gathered) -> Transport -> kernel
+//     send -> SendQueue -> (at the end of the event or the round) -> Transport -> kernel
 //
 // Whoever owns the callback owns the connection: HTTP and WebSocket are objects inside it and die with
 // it. The loop's registration holds the Connection; the callback holds the layer; the layer holds a
@@ -11,8 +11,8 @@
 // being dispatched, or from the top of the loop. So send, shutDown and close are legal in any callback,
 // and so is replacing the callback from within itself.
 //
-// Sends made while one of the connection's own events is dispatched are gathered and leave in one
-// write at its end; all others are tried at once.
+// Sends are gathered. Those made while one of the connection's own events is dispatched leave in one write at its
+// end; all others at the end of the loop's round, before it waits again. flush() writes them earlier.
 //
 // Memory that runs out (std::bad_alloc) inside the connection, its transport or its callback fails the connection
 // (not_enough_memory); no function but the constructor and setEventCallback throws it.
@@ -39,7 +39,7 @@
 namespace tnet {
 
 enum class SendStatus : uint8_t {
-    Accepted,  // written, or queued
+    Accepted,  // queued
     Closed,    // the connection no longer sends; the bytes are dropped
     Overflow,  // more than maxQueuedBytes would be queued; the connection fails (no_buffer_space)
 };
@@ -120,14 +120,14 @@ public:
 
     // --- Act ---
 
-    // Sends or queues. The view is not needed afterwards. Legal while Connecting, too.
+    // Queues what leaves at the end of this event, or of the loop's round. The view is not needed afterwards. Legal
+    // while Connecting, too. Accepted does not mean written: close() loses what was sent before it, shutDown() does not.
     SendResult send(std::string_view bytes);
     SendResult send(const char* text) { return send(std::string_view(text)); }
     SendResult send(std::string&& bytes);     // takes long ones over instead of copying them
     SendResult send(SharedBytesPtr_t bytes);  // references them until they are written
 
-    // As send, but written at the end of the loop's round: what is sent so in between leaves in one write.
-    SendResult sendWithRound(SharedBytesPtr_t bytes);
+    SendResult sendWithRound(SharedBytesPtr_t bytes) { return send(std::move(bytes)); }
 
     SendResult sendFile(SharedFilePtr_t file, off_t offset, size_t size);  // exactly `size` bytes
 
@@ -202,7 +202,6 @@ private:
     bool canSend() const;
     SendQueue& queue();
     void releaseQueue();
-    SendResult writeAtOnce(std::string_view bytes);
     SendResult afterQueueing();
     void writeQueue();
     void writeFailed(const IoResult& result);

@@ -567,28 +567,88 @@ TEST_F(ConnectionTest, ACallbackThatRedeliversToItselfIsNotReplacedBeforeItRetur
 
 // --- Sending ---
 
-TEST_F(ConnectionTest, SendOutsideAnEventLeavesAtOnce) {
+TEST_F(ConnectionTest, SendOutsideAnEventLeavesWithTheRound) {
     Watched w(loop());
     w.peer.start();
     const SendResult result = w.connection().send("direct");
     EXPECT_EQ(result.status, SendStatus::Accepted);
-    EXPECT_EQ(result.queuedBytes, 0U);
-    EXPECT_EQ(w.peer.takeWritten(), "direct");
+    EXPECT_EQ(result.queuedBytes, 6U);
+    EXPECT_EQ(w.transport().writeCalls(), 0U);
     EXPECT_FALSE(w.log.has(Conn_WriteCompleteEvent)) << "told before send returned";
-    w.peer.settle();
+    runRounds(1);
+    EXPECT_EQ(w.peer.takeWritten(), "direct");
+    EXPECT_EQ(w.connection().queuedBytes(), 0U);
     EXPECT_EQ(w.log.count(Conn_WriteCompleteEvent), 1U);
 }
 
-TEST_F(ConnectionTest, EachFormOfSendLeavesAtOnce) {
+// Each piece was a system call, and a fast reader took each at once: a handler that wrote until it was told that
+// much is queued was never told, and everybody else on the loop waited for it.
+TEST_F(ConnectionTest, SendsOfARoundLeaveInOneWriteWhereverTheyAreMade) {
+    Watched w(loop());
+    w.peer.start();
+    const SharedFilePtr_t file = makeFile("file;");
+    loop()->runAfter(Duration::zero(), [&] {
+        for (size_t i = 1; i <= 10'000; ++i)
+            ASSERT_EQ(w.connection().send("from a timer;").queuedBytes, 13 * i)
+                << "or nobody is told to wait";
+    });
+    loop()->addCallback([&] {
+        w.connection().send(std::string(2000, 'o'));
+        w.connection().send(share("from a task;"));
+        EXPECT_EQ(w.transport().writeCalls(), 0U);
+    });
+    runRounds(1);
+    EXPECT_EQ(w.peer.takeWritten().size(), 10'000 * 13 + 2000 + 12U);
+    EXPECT_LE(w.transport().writeCalls(), ScriptedPeer::isSecure() ? 4U : 1U);
+    EXPECT_EQ(w.log.count(Conn_WriteCompleteEvent), 1U);
+}
+
+// It is the end of this round, not that of the next one.
+TEST_F(ConnectionTest, AnAnswerFromATaskLeavesInTheRoundOfTheTask) {
+    Watched w(loop());
+    w.peer.start();
+    bool isSent = false;
+    loop()->addCallback([&] { isSent = w.connection().send("answer").status == SendStatus::Accepted; });
+    while (!isSent) loop()->runOnce(Duration::zero());
+    EXPECT_EQ(w.peer.takeWritten(), "answer");
+}
+
+TEST_F(ConnectionTest, FlushOutsideAnEventWritesWhatIsGatheredAtOnce) {
     Watched w(loop());
     w.peer.start();
     const std::string big = pattern(5000);
-    EXPECT_EQ(w.connection().send(std::string(big)).queuedBytes, 0U);
+    w.connection().send(std::string(big));
+    EXPECT_TRUE(w.connection().flush());
     EXPECT_EQ(w.peer.takeWritten(), big);
-    EXPECT_EQ(w.connection().send(share(big)).queuedBytes, 0U);
+    w.connection().send(share(big));
+    EXPECT_TRUE(w.connection().flush());
     EXPECT_EQ(w.peer.takeWritten(), big);
-    EXPECT_EQ(w.connection().sendFile(makeFile(big), 10, 100).queuedBytes, 0U);
+    w.connection().sendFile(makeFile(big), 10, 100);
+    EXPECT_TRUE(w.connection().flush());
     EXPECT_EQ(w.peer.takeWritten(), big.substr(10, 100));
+    const size_t writes = w.transport().writeCalls();
+    w.peer.settle();
+    EXPECT_EQ(w.transport().writeCalls(), writes);
+}
+
+TEST_F(ConnectionTest, CloseLosesWhatIsGatheredAndShutDownDeliversIt) {
+    for (const bool isClosed : {true, false}) {
+        SCOPED_TRACE(isClosed);
+        Watched w(loop());
+        w.peer.start();
+        w.connection().send("last words");
+        isClosed ? w.connection().close() : w.connection().shutDown();
+        EXPECT_EQ(w.peer.collectUntilClosed(), isClosed ? "" : "last words");
+    }
+}
+
+TEST_F(ConnectionTest, WhatIsGatheredLeavesBeforeItsLoopIsGone) {
+    SocketPair pair = makeTcpPair();
+    EventLog log;
+    startConnection(std::move(pair.ours), log.callback())->send("goodbye");
+    destroyLoop();
+    EXPECT_EQ(BlockingClient(std::move(pair.peers)).receiveAll(), "goodbye");
+    EXPECT_TRUE(log.has(Conn_CloseEvent));
 }
 
 TEST_F(ConnectionTest, EmptySendsAreAcceptedAndWriteNothing) {
@@ -648,7 +708,7 @@ TEST_F(ConnectionTest, WhatIsWrittenInPlaceIsSentInOrder) {
     EXPECT_EQ(peer.transport().writeCalls(), 1U);
 
     put(*peer.connection(), "outside", 100);
-    EXPECT_EQ(peer.takeWritten(), "outside") << "outside an event it leaves at once";
+    EXPECT_EQ(peer.collect(), "outside");
     peer.connection()->close();
     EXPECT_EQ(peer.connection()->reserveSend(10), nullptr);
 }
@@ -738,7 +798,9 @@ TEST_F(ConnectionTest, QueuedBytesCountWhatTheKernelHasNotTaken) {
     w.transport().onWrite(ScriptedTransport::takes(4));
     w.transport().blockWrites();
     w.transport().unblockWrites();
-    EXPECT_EQ(w.connection().send("0123456789").queuedBytes, 6U);
+    EXPECT_EQ(w.connection().send("0123456789").queuedBytes, 10U);
+    EXPECT_FALSE(w.connection().flush());
+    EXPECT_EQ(w.connection().queuedBytes(), 6U);
     EXPECT_EQ(w.connection().send("abc").queuedBytes, 9U);
     EXPECT_EQ(w.connection().queuedBytes(), 9U);
     w.peer.settle();
@@ -774,6 +836,7 @@ TEST_F(ConnectionTest, SharedBytesAreReleasedAsSoonAsTheyAreWritten) {
     w.transport().onWrite(ScriptedTransport::wantsWrite());
     w.transport().onWrite(ScriptedTransport::wantsWrite());
     w.peer.connection()->send(first);
+    w.peer.connection()->flush();
     EXPECT_EQ(first.use_count(), 1);
     w.peer.connection()->send(second);
     w.peer.connection()->send(first);
@@ -859,11 +922,13 @@ TEST_F(ConnectionTest, ResetWhileWritingIsOneErrorAndOneClose) {
     EXPECT_EQ(w.log.error, std::errc::connection_reset);
 }
 
-TEST_F(ConnectionTest, ASendThatFailsAtOnceSaysClosedAndTellsLater) {
+TEST_F(ConnectionTest, AFlushThatFailsSaysSoAndTellsLater) {
     Watched w(loop());
     w.peer.start();
     w.transport().onWrite(ScriptedTransport::fails(std::errc::broken_pipe));
-    EXPECT_EQ(w.connection().send("x").status, SendStatus::Closed);
+    EXPECT_EQ(w.connection().send("x").status, SendStatus::Accepted);
+    EXPECT_FALSE(w.connection().flush());
+    EXPECT_EQ(w.connection().send("y").status, SendStatus::Closed);
     EXPECT_EQ(w.log.events, Events{Conn_EstablishedEvent});
     w.peer.settle();
     EXPECT_EQ(w.log.events, (Events{Conn_EstablishedEvent, Conn_ErrorEvent, Conn_CloseEvent}));
@@ -876,6 +941,7 @@ TEST_F(ConnectionTest, AVanishedSlowReaderIsOneErrorAndOneClose) {
     EventLog log;
     const auto connection = startConnection(std::move(pair.ours), log.callback());
     EXPECT_GT(connection->send(std::string(20 << 20, 'x')).queuedBytes, 0U);
+    runRounds(1);
     BlockingClient peer(std::move(pair.peers));
     EXPECT_EQ(peer.receive(100000).size(), 100000U);
     runRounds(20);
@@ -894,7 +960,8 @@ TEST_F(ConnectionTest, AVanishedSlowReaderIsOneErrorAndOneClose) {
 TEST_F(ConnectionTest, WriteCompleteIsNotToldWhileSomethingIsQueued) {
     Watched w(loop());
     w.peer.start();
-    EXPECT_EQ(w.connection().send("short").queuedBytes, 0U);
+    w.connection().send("short");
+    EXPECT_TRUE(w.connection().flush());
     w.transport().blockWrites();
     EXPECT_EQ(w.connection().send("waits").queuedBytes, 5U);
     w.peer.settle();
@@ -1428,12 +1495,14 @@ TEST_F(ConnectionTest, TheSendTimeoutBeginsWhenSomethingIsQueued) {
     advance(seconds(100));
     w.transport().blockWrites();
     w.connection().send("queued");
+    runRounds(1);
     advance(milliseconds(2999));
     EXPECT_TRUE(w.connection().isConnected());
     w.transport().unblockWrites();
     runRounds(1);
     w.transport().blockWrites();
     w.connection().send("queued anew");
+    runRounds(1);
     advance(milliseconds(2999));
     EXPECT_TRUE(w.connection().isConnected());
     advance(seconds(3));
@@ -1487,6 +1556,7 @@ TEST_F(ConnectionTest, AbortResetsThePeer) {
     EventLog log;
     const auto connection = startConnection(std::move(pair.ours), log.callback());
     connection->send("half an ans");
+    connection->flush();
     BlockingClient peer(std::move(pair.peers));
     EXPECT_EQ(peer.receive(11), "half an ans");
     connection->abort();
@@ -1594,8 +1664,8 @@ TEST_F(ConnectionTest, LastActivityIsTheLastByteEitherWay) {
     EXPECT_EQ(w.connection().lastActivity(), start + seconds(1));
     advance(seconds(1));
     w.connection().send("out");
-    EXPECT_EQ(w.connection().lastActivity(), start + seconds(2));
     w.peer.settle();
+    EXPECT_EQ(w.connection().lastActivity(), start + seconds(2));
     advance(seconds(1));
     w.transport().feedWantRead();
     w.transport().blockWrites();
