@@ -368,9 +368,6 @@ void HttpConnection::writeResponse(HttpResponse&& response) {
     const bool copied = sendsBody && !text.empty() && text.size() <= kCopiedBody;
     writeHead(response, framing, copied ? std::string_view(text) : std::string_view());
     if (sendsBody && !copied) {
-        // One body may be as large as its handler says; the limit is against many that pile up.
-        const size_t needed = m_connection.queuedBytes() + response.bodySize();
-        if (needed > m_connection.maxQueuedBytes()) m_connection.setMaxQueuedBytes(needed);
         if (const SharedBytesPtr_t* const shared = response.sharedBody()) {
             m_connection.send(*shared);
         } else if (const HttpResponse::FileBody* const range = response.fileBody()) {
@@ -533,8 +530,7 @@ void HttpConnection::sendPiece(HttpExchange& exchange, std::string piece) {
             m_connection.send(std::move(piece));
             break;
         case ResponseFraming::Body::Chunked: {
-            // One send for size, piece and line end: elsewhere than in the connection's own events, each is a
-            // system call.
+            // One send for size, piece and line end: one segment of the queue instead of three.
             std::array<char, 18> size;
             char* end = std::to_chars(size.data(), size.data() + 16, piece.size(), 16).ptr;
             *end++ = '\r';

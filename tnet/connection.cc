@@ -261,7 +261,7 @@ SendResult Connection::send(std::string_view bytes) try {
     if (!canSend()) return {SendStatus::Closed, 0};
     if (bytes.empty()) return {SendStatus::Accepted, queuedBytes()};
     queue().appendCopy(bytes);
-    return afterQueueing();
+    return afterQueueing(bytes.size());
 } catch (const std::bad_alloc&) {
     return outOfMemory();
 }
@@ -269,8 +269,9 @@ SendResult Connection::send(std::string_view bytes) try {
 SendResult Connection::send(std::string&& bytes) try {
     if (!canSend()) return {SendStatus::Closed, 0};
     if (bytes.empty()) return {SendStatus::Accepted, queuedBytes()};
+    const size_t size = bytes.size();
     queue().appendOwned(std::move(bytes));
-    return afterQueueing();
+    return afterQueueing(size);
 } catch (const std::bad_alloc&) {
     return outOfMemory();
 }
@@ -278,8 +279,9 @@ SendResult Connection::send(std::string&& bytes) try {
 SendResult Connection::send(SharedBytesPtr_t bytes) try {
     if (!canSend()) return {SendStatus::Closed, 0};
     if (bytes->empty()) return {SendStatus::Accepted, queuedBytes()};
+    const size_t size = bytes->size();
     queue().appendShared(std::move(bytes));
-    return afterQueueing();
+    return afterQueueing(size);
 } catch (const std::bad_alloc&) {
     return outOfMemory();
 }
@@ -288,7 +290,7 @@ SendResult Connection::sendFile(SharedFilePtr_t file, off_t offset, size_t size)
     if (!canSend()) return {SendStatus::Closed, 0};
     if (size == 0) return {SendStatus::Accepted, queuedBytes()};
     queue().appendFile(std::move(file), offset, size);
-    return afterQueueing();
+    return afterQueueing(0);
 } catch (const std::bad_alloc&) {
     return outOfMemory();
 }
@@ -302,7 +304,7 @@ char* Connection::reserveSend(size_t size) try {
 
 SendResult Connection::commitSend(size_t size) try {
     m_queue->commitCopy(size);
-    return afterQueueing();
+    return afterQueueing(size);
 } catch (const std::bad_alloc&) {
     return outOfMemory();
 }
@@ -320,11 +322,12 @@ void Connection::releaseQueue() {
     m_loop->giveBack(std::move(m_queue));
 }
 
-// Only gathers: what is queued leaves at the end of the event that is being dispatched, or of the loop's round.
-SendResult Connection::afterQueueing() {
-    if (m_queue->bytes() > m_maxQueuedBytes) {
+// After a message of `size` bytes. Only gathers: what is queued leaves at the end of the event that is being
+// dispatched, or of the loop's round.
+SendResult Connection::afterQueueing(size_t size) {
+    if (m_queue->memory() > m_maxQueuedBytes && isOverLimit(size)) {
         proceedWriting();
-        if (queuedBytes() > m_maxQueuedBytes) {
+        if (m_queue && isOverLimit(size)) {
             fail(std::make_error_code(std::errc::no_buffer_space));
             return {SendStatus::Overflow, 0};
         }
@@ -332,6 +335,12 @@ SendResult Connection::afterQueueing() {
     }
     if (!m_dispatching) deferSettling();
     return {SendStatus::Accepted, queuedBytes()};
+}
+
+// One message may be of any size: the limit is against many that pile up.
+bool Connection::isOverLimit(size_t size) const {
+    const size_t memory = m_queue->memory();
+    return memory > size && memory - m_queue->largest() > m_maxQueuedBytes;
 }
 
 bool Connection::flush() try {
@@ -348,30 +357,20 @@ void Connection::proceedWriting() {
     if (m_queue && !m_writeBlocked && open) writeQueue();
 }
 
+// What is left after a turn waits for the next round as if the kernel were full.
 void Connection::writeQueue() {
-    iovec pieces[kPiecesPerWrite];
+    Turn turn(kWriteTurn);
     size_t taken = 0;
     while (!m_queue->empty()) {
-        IoResult result;
         size_t offered = 0;
-        if (m_queue->isOnePiece()) {
-            const std::string_view bytes = m_queue->onePiece();
-            offered = bytes.size();
-            pieces[0] = {const_cast<char*>(bytes.data()), offered};
-            result = m_transport->write(m_socket.get(), pieces, 1);
-        } else if (const int count = m_queue->gather(pieces, kPiecesPerWrite); count > 0) {
-            for (int i = 0; i < count; ++i) offered += pieces[i].iov_len;
-            result = m_transport->write(m_socket.get(), pieces, count);
-        } else {
-            const SendQueue::FileRange range = m_queue->frontFile();
-            offered = range.size;
-            result = m_transport->sendFile(m_socket.get(), range.fd, range.offset, range.size);
-        }
+        IoResult result{IoStatus::WantWrite};
+        if (!turn.isOver()) result = writeFront(turn.bytesLeft(), offered);
         if (result.status == IoStatus::Failed || result.status == IoStatus::End) return writeFailed(result);
         m_queue->consume(result.bytes);
         if (result.bytes > 0) m_lastActivity = m_loop->now();
         taken += result.bytes;
-        if (result.bytes < offered) {
+        turn.spend(result.bytes);
+        if (result.bytes == 0 || result.bytes < offered) {
             m_writeBlocked = true;
             m_writeWantsRead = result.status == IoStatus::WantRead;
             if (taken > 0) m_queue->progress().last = m_loop->now();
@@ -382,6 +381,24 @@ void Connection::writeQueue() {
     m_queue->progress() = {};
     m_loop->giveBack(std::move(m_queue));
     writeCompleted();
+}
+
+// One call of the transport, with at most `maxBytes` of the front of the queue.
+IoResult Connection::writeFront(size_t maxBytes, size_t& offered) {
+    iovec pieces[kPiecesPerWrite];
+    if (m_queue->isOnePiece()) {
+        const std::string_view bytes = m_queue->onePiece().substr(0, maxBytes);
+        offered = bytes.size();
+        pieces[0] = {const_cast<char*>(bytes.data()), offered};
+        return m_transport->write(m_socket.get(), pieces, 1);
+    }
+    if (const int count = m_queue->gather(pieces, kPiecesPerWrite, maxBytes); count > 0) {
+        for (int i = 0; i < count; ++i) offered += pieces[i].iov_len;
+        return m_transport->write(m_socket.get(), pieces, count);
+    }
+    const SendQueue::FileRange range = m_queue->frontFile();
+    offered = std::min(range.size, maxBytes);
+    return m_transport->sendFile(m_socket.get(), range.fd, range.offset, offered);
 }
 
 void Connection::writeCompleted() {

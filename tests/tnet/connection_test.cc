@@ -631,6 +631,73 @@ TEST_F(ConnectionTest, FlushOutsideAnEventWritesWhatIsGatheredAtOnce) {
     EXPECT_EQ(w.transport().writeCalls(), writes);
 }
 
+// What is 8 GiB, or a hundred thousand pieces, for a peer that takes whatever it is offered: the loop did nothing else
+// until it was written.
+TEST_F(ConnectionTest, AFastReaderHasATurnOfEachRound) {
+    const FileDescriptor sparse(::memfd_create("connection_test", MFD_CLOEXEC));
+    ASSERT_EQ(::ftruncate(sparse.get(), off_t{8} << 30), 0);
+    const auto file = std::make_shared<const FileDescriptor>(::dup(sparse.get()));
+    const SharedBytesPtr_t large = share(std::string(8 << 20, 'm'));
+    const SharedBytesPtr_t small = share("s");
+    for (const int kind : {0, 1, 2, 3}) {
+        SCOPED_TRACE(kind);
+        Watched fast(loop());
+        ScriptedPeer other(loop());
+        other.connection()->setEventCallback(
+            [](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
+                if (event == Conn_ReadEvent) c->send(static_cast<const StackBuffer*>(context)->view());
+            });
+        fast.peer.start();
+        other.start();
+        fast.transport().restartCounts();
+        switch (kind) {
+            case 0: fast.connection().sendFile(file, 0, size_t{8} << 30); break;
+            case 1: fast.connection().send(large); break;
+            case 2: fast.connection().send(std::string_view(*large)); break;
+            case 3:
+                for (int i = 0; i < 100'000; ++i) fast.connection().send(small);
+                break;
+        }
+        size_t total = 0;
+        for (int round = 1; round <= 6; ++round) {
+            const size_t calls = fast.transport().writeCalls() + fast.transport().sendFileCalls();
+            other.feed("ping");
+            runRounds(1);
+            const size_t size = fast.transport().takeWritten().size();
+            EXPECT_GT(size, 0U);
+            EXPECT_LE(size, Connection::kWriteTurn.bytes * 11 / 10);  // records have their cost
+            if (!ScriptedPeer::isSecure()) {
+                EXPECT_LE(fast.transport().writeCalls() + fast.transport().sendFileCalls() - calls,
+                          Connection::kWriteTurn.steps);
+            }
+            total += size;
+            EXPECT_EQ(other.takeWritten(), "ping") << "in the same round";
+        }
+        EXPECT_TRUE(fast.connection().isSending());
+        EXPECT_FALSE(fast.log.has(Conn_WriteCompleteEvent));
+        EXPECT_GE(total, kind == 3 ? 6U : 6 * Connection::kWriteTurn.bytes);
+        EXPECT_FALSE(fast.connection().flush()) << "its turn is over";
+        EXPECT_EQ(fast.transport().takeWritten(), "");
+    }
+}
+
+TEST_F(ConnectionTest, WhatIsLeftAfterATurnArrivesInOrder) {
+    Watched w(loop());
+    w.peer.start();
+    std::string expected;
+    const std::string large = pattern(700'001);
+    const SharedFilePtr_t file = makeFile(large);
+    for (int i = 0; i < 4; ++i) {
+        w.connection().send(std::string_view(large));
+        w.connection().sendFile(file, 1, large.size() - 1);
+        w.connection().send(share(large));
+        w.connection().send("between");
+        expected += large + large.substr(1) + large + "between";
+    }
+    w.connection().shutDown();
+    EXPECT_EQ(w.peer.collectUntilClosed(), expected);
+}
+
 TEST_F(ConnectionTest, CloseLosesWhatIsGatheredAndShutDownDeliversIt) {
     for (const bool isClosed : {true, false}) {
         SCOPED_TRACE(isClosed);
@@ -894,6 +961,61 @@ TEST_F(ConnectionTest, TooMuchQueuedInsideAnEventFailsTheConnectionOnce) {
     EXPECT_EQ(log.error, std::errc::no_buffer_space);
 }
 
+// A layer had to raise the limit for a message that its user may send, and nobody lowered it again.
+TEST_F(ConnectionTest, OneMessageMayBeLargerThanTheLimit) {
+    for (const size_t size : {200U, 2000U, 200'000U}) {
+        SCOPED_TRACE(size);
+        Watched w(loop());
+        w.connection().setMaxQueuedBytes(100);
+        w.peer.start();
+        w.transport().blockWrites();
+        EXPECT_EQ(w.connection().send("its head").status, SendStatus::Accepted);
+        EXPECT_EQ(w.connection().send(share(pattern(size))).status, SendStatus::Accepted);
+        EXPECT_EQ(w.connection().send("its end").status, SendStatus::Accepted);
+        EXPECT_EQ(w.connection().send(pattern(100)).status, SendStatus::Overflow) << "the limit is as it was";
+    }
+    Watched copied(loop());
+    copied.connection().setMaxQueuedBytes(100);
+    copied.peer.start();
+    EXPECT_EQ(copied.connection().send(std::string_view(pattern(200))).status, SendStatus::Accepted);
+    EXPECT_EQ(copied.peer.collect(), pattern(200));
+}
+
+TEST_F(ConnectionTest, TheBytesOfAFileAreNoMemory) {
+    Watched w(loop());
+    w.connection().setMaxQueuedBytes(1000);
+    w.peer.start();
+    w.transport().blockWrites();
+    EXPECT_EQ(w.connection().send("head").status, SendStatus::Accepted);
+    const SendResult sent = w.connection().sendFile(makeFile(pattern(100'000)), 0, 100'000);
+    EXPECT_EQ(sent.status, SendStatus::Accepted);
+    EXPECT_EQ(sent.queuedBytes, 4U);
+    EXPECT_LT(w.connection().queuedMemory(), 200U);
+    EXPECT_EQ(w.connection().send("behind it").status, SendStatus::Accepted);
+    w.peer.settle();
+    w.transport().unblockWrites();
+    w.transport().onWrite(ScriptedTransport::takes(SIZE_MAX));
+    w.transport().onWrite(ScriptedTransport::takes(1000));
+    w.transport().onWrite(ScriptedTransport::wantsWrite());
+    runRounds(1);
+    EXPECT_TRUE(w.connection().isSending());
+    EXPECT_EQ(w.connection().queuedBytes(), 9U);
+    EXPECT_EQ(w.peer.collect(), "head" + pattern(100'000) + "behind it");
+    EXPECT_FALSE(w.connection().isSending());
+}
+
+// The limit counted the bytes that were sent: a queue of 1-byte frames held a hundred times as much.
+TEST_F(ConnectionTest, TheLimitCountsWhatSmallPiecesCost) {
+    Watched w(loop());
+    w.connection().setMaxQueuedBytes(1 << 20);
+    w.peer.start();
+    w.transport().blockWrites();
+    size_t sent = 0;
+    while (w.connection().send(share("x")).status == SendStatus::Accepted) ++sent;
+    EXPECT_GT(sent, 4000U);
+    EXPECT_LT(sent, 20'000U);
+}
+
 // Gathering must not make a burst fail that the kernel would have taken.
 TEST_F(ConnectionTest, ABurstBeyondTheLimitIsWrittenRatherThanRefused) {
     EventLog log;
@@ -1109,7 +1231,7 @@ TEST_F(ConnectionTest, AFileCannotBeSentToAVanishedPeer) {
     EventLog log;
     const auto connection = startConnection(std::move(pair.ours), log.callback());
     const std::string content = pattern(8 << 20);
-    EXPECT_GT(connection->sendFile(makeFile(content), 0, content.size()).queuedBytes, 0U);
+    connection->sendFile(makeFile(content), 0, content.size());
     BlockingClient(std::move(pair.peers)).reset();
     ASSERT_TRUE(runUntil([&] { return log.has(Conn_CloseEvent); }));
     EXPECT_EQ(log.count(Conn_ErrorEvent), 1U);
