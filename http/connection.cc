@@ -430,9 +430,6 @@ bool HttpConnection::writeHead(const HttpResponse& head, ResponseFraming framing
 
 // False: the connection does not take it.
 bool HttpConnection::writeBody(HttpResponse& response) {
-    // One body may be as large as its handler says; the limit is against many that pile up.
-    const size_t needed = m_connection.queuedBytes() + response.bodySize();
-    if (needed > m_connection.maxQueuedBytes()) m_connection.setMaxQueuedBytes(needed);
     SendResult sent{};
     if (const SharedBytesPtr_t* const shared = response.sharedBody()) {
         sent = m_connection.send(*shared);

@@ -42,7 +42,7 @@ public:
     // For the service: nothing has happened for too long, or the server drains. False: something has arrived
     // after all, which is read in the next round.
     bool endIdle();
-    bool isSending() const { return m_connection.queuedBytes() > 0; }
+    bool isSending() const { return m_connection.isSending(); }
     TimePoint lastActivity() const { return m_connection.lastActivity(); }
 
 private:

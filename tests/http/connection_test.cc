@@ -176,6 +176,7 @@ TEST_F(HttpConnectionTest, TheNextRequestWaitsUntilTheOneBeforeIsAnswered) {
         ASSERT_EQ(held.size(), 1U);
         EXPECT_TRUE(held.back().respond(HttpResponse::text("held " + std::to_string(i))));
         held.clear();
+        peer->connection()->flush();
         const Replies after = parseReplies(peer->takeWritten());
         ASSERT_EQ(after.size(), 1U);
         EXPECT_EQ(after[0].body, "held " + std::to_string(i));
