@@ -4,6 +4,7 @@
 // Internal to //http. Threads: its loop's. Lifetime: outlives its connections.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -113,13 +114,19 @@ public:
     void giveBack(std::unique_ptr<HttpWork> work);
 
     void addIdle(HttpConnection& connection);
-    void log(const HttpWork& work) const {
+    // The request has been answered, or its client is gone.
+    void finished(const HttpWork& work) {
+        if (work.bodyBytes + work.sentBytes >= kLargeBody) returnMemorySoon();
         if (m_accessLog) logAccess(work);
     }
 
     std::string_view dateLine() { return m_date.line(m_loop->now()); }
 
 private:
+    static constexpr uint64_t kLargeBody = 1 << 20;
+
+    void returnMemorySoon();
+    void returnMemoryAfter(std::chrono::seconds delay);
     void logAccess(const HttpWork& work) const;
     void accessLogFailed(const char* what) const;
     void closeIdle();
@@ -139,6 +146,8 @@ private:
     IdleList m_idle;
     TimerId m_idleTimer{};
     TimerId m_drainTimer{};
+    TimerId m_memoryTimer{};
+    TimePoint m_memoryDue{};
     TimePoint m_drainBegan{};
     bool m_draining = false;
     mutable bool m_accessLogFailed = false;  // and it was said

@@ -2,6 +2,7 @@
 // streams, deadlines and upgrades have files of their own.
 #include "http/connection.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <unistd.h>
