@@ -26,6 +26,7 @@ void HttpWork::reset() {
     bodyBytes = 0;
     status = 0;
     sentBytes = 0;
+    outcome = HttpOutcome::Complete;
     framing = ResponseFraming::Body::None;
     if (takeOver) takeOver = nullptr;
     // What a handle may still refer to is not used again.
@@ -132,8 +133,8 @@ void HttpService::closeIdle() {
 // through with it.
 void HttpService::logAccess(const HttpWork& work) const {
     try {
-        m_accessLog(
-            {work.exchange->request, work.status, work.sentBytes, m_loop->clock().now() - work.began});
+        m_accessLog({work.exchange->request, work.status, work.sentBytes, m_loop->clock().now() - work.began,
+                     work.outcome});
     } catch (const std::exception& error) {
         accessLogFailed(error.what());
     } catch (...) {

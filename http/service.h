@@ -18,10 +18,18 @@
 #include "tnet/address_rate.h"
 #include "tnet/io_loop.h"
 #include "tnet/tcp_service.h"
+#include "tnet/turn.h"
 
 namespace tnet {
 
 class HttpConnection;
+
+// What became of an answer.
+enum class HttpOutcome : uint8_t {
+    Complete,    // all of it was handed to the connection, which delivers it unless the client goes first
+    ClientGone,  // the client went before that
+    CutOff,  // we ended the connection before that: the handler gave up, was silent for too long, or a drain
+};
 
 // One answered request, for an access log. The views are valid during the call.
 struct HttpAccess {
@@ -29,6 +37,7 @@ struct HttpAccess {
     int status;                  // of the answer; 0 if the client went before there was one
     uint64_t bodyBytes;          // of the answer
     Duration duration;           // from the first byte of the request to the last of the answer, queued
+    HttpOutcome outcome = HttpOutcome::Complete;
 };
 using HttpAccessCallback_t = std::function<void(const HttpAccess& access)>;
 
@@ -55,12 +64,20 @@ struct HttpWork {
     TimePoint began{};  // the request's first byte
     TimePoint bodyBegan{};
     TimePoint handlerBegan{};
+    TimePoint peerEnded{};   // when the client ended its direction
+    TimePoint lookedAt{};    // whether it has, while reading is paused
     uint64_t bodyBytes = 0;  // received
 
     int status = 0;                                               // of the answer
     uint64_t sentBytes = 0;                                       // of its body
     ResponseFraming::Body framing = ResponseFraming::Body::None;  // of a streamed answer
     uint64_t lengthLeft = 0;                                      // of its announced length
+    HttpOutcome outcome = HttpOutcome::Complete;
+
+    // What a streamed answer has written in one round of the loop.
+    uint64_t writeRound = 0;
+    Turn writeTurn{{0, 0}};
+    Turn patience{{0, 0}};  // with a writer that goes on after Wait
 
     HttpTakeOver_t takeOver{};  // set: an upgrade is due
     std::string pending{};      // input that is not looked at yet

@@ -72,6 +72,14 @@ struct HttpLimits {
     std::chrono::milliseconds handlerTimeout{60'000};  // 503: from the request to the head of its answer
     std::chrono::milliseconds sendTimeout{30'000};     // reset: queued bytes, none of which the peer takes
 
+    // Cut off: a streamed answer of which its handler writes nothing and the client takes nothing. Event streams send
+    // comments more often than that.
+    std::chrono::milliseconds streamIdleTimeout{15 * 60'000};
+
+    // For how long a client that has ended its direction (as `nc -N` does) is still given answers. Then it counts as
+    // gone: what is not answered is cancelled. Zero: at once; max(): never. A reset is always immediate.
+    std::chrono::milliseconds halfCloseGrace{1'000};
+
     // Draining: for how long a connection may still bring a request, from the drain's beginning or its own. Zero
     // closes at once those on which none has arrived.
     std::chrono::milliseconds drainTime{1'000};

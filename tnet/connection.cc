@@ -1,5 +1,6 @@
 #include "tnet/connection.h"
 
+#include <poll.h>
 #include <sys/ioctl.h>
 
 #include <algorithm>
@@ -160,7 +161,10 @@ void Connection::handleDeferred() {
     }
 }
 
-void Connection::handleLoopExit() { close(); }
+void Connection::handleLoopExit() {
+    flush();  // what was sent since the last round
+    close();
+}
 
 void Connection::proceedConnecting(uint32_t events) {
     const ConnectionPtr_t self = shared_from_this();
@@ -257,71 +261,28 @@ SendResult Connection::send(std::string_view bytes) try {
     assert(m_loop->isInLoopThread());
     if (!canSend()) return {SendStatus::Closed, 0};
     if (bytes.empty()) return {SendStatus::Accepted, queuedBytes()};
-    if (m_queue || m_dispatching || m_state != ConnState::Connected) {
-        queue().appendCopy(bytes);
-        return afterQueueing();
-    }
-    const SendResult result = writeAtOnce(bytes);
-    if (result.queuedBytes == 0) return result;
-    queue().appendCopy(bytes.substr(bytes.size() - result.queuedBytes));
-    return afterQueueing();
+    queue().appendCopy(bytes);
+    return afterQueueing(bytes.size());
 } catch (const std::bad_alloc&) {
     return outOfMemory();
-}
-
-// Nothing is ahead of these bytes: what the kernel takes at once is never copied. The result's queuedBytes
-// are those at their end that are left, for the caller to queue.
-SendResult Connection::writeAtOnce(std::string_view bytes) {
-    const iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
-    const IoResult result = m_transport->write(m_socket.get(), &piece, 1);
-    if (result.status == IoStatus::Failed || result.status == IoStatus::End) {
-        writeFailed(result);
-        return {SendStatus::Closed, 0};
-    }
-    if (result.bytes > 0) m_lastActivity = m_loop->now();
-    if (result.bytes == bytes.size()) {
-        writeCompleted();
-        if (m_pending != 0) deferSettling();
-        return {SendStatus::Accepted, 0};
-    }
-    m_writeBlocked = true;
-    m_writeWantsRead = result.status == IoStatus::WantRead;
-    return {SendStatus::Accepted, bytes.size() - result.bytes};
 }
 
 SendResult Connection::send(std::string&& bytes) try {
     if (!canSend()) return {SendStatus::Closed, 0};
     if (bytes.empty()) return {SendStatus::Accepted, queuedBytes()};
+    const size_t size = bytes.size();
     queue().appendOwned(std::move(bytes));
-    return afterQueueing();
+    return afterQueueing(size);
 } catch (const std::bad_alloc&) {
     return outOfMemory();
 }
 
 SendResult Connection::send(SharedBytesPtr_t bytes) try {
-    assert(m_loop->isInLoopThread());
     if (!canSend()) return {SendStatus::Closed, 0};
     if (bytes->empty()) return {SendStatus::Accepted, queuedBytes()};
-    size_t from = 0;
-    if (!m_queue && !m_dispatching && m_state == ConnState::Connected) {
-        const SendResult result = writeAtOnce(*bytes);
-        if (result.queuedBytes == 0) return result;
-        from = bytes->size() - result.queuedBytes;
-    }
-    queue().appendShared(std::move(bytes), from);
-    return afterQueueing();
-} catch (const std::bad_alloc&) {
-    return outOfMemory();
-}
-
-SendResult Connection::sendWithRound(SharedBytesPtr_t bytes) try {
-    assert(m_loop->isInLoopThread());
-    if (!canSend()) return {SendStatus::Closed, 0};
-    if (!bytes->empty()) queue().appendShared(std::move(bytes));
-    // A queue that is over its limit gets its chance to shrink, or fails, at once.
-    if (m_dispatching || queuedBytes() > m_maxQueuedBytes) return afterQueueing();
-    if (m_queue) deferSettling();
-    return {SendStatus::Accepted, queuedBytes()};
+    const size_t size = bytes->size();
+    queue().appendShared(std::move(bytes));
+    return afterQueueing(size);
 } catch (const std::bad_alloc&) {
     return outOfMemory();
 }
@@ -330,7 +291,7 @@ SendResult Connection::sendFile(SharedFilePtr_t file, off_t offset, size_t size)
     if (!canSend()) return {SendStatus::Closed, 0};
     if (size == 0) return {SendStatus::Accepted, queuedBytes()};
     queue().appendFile(std::move(file), offset, size);
-    return afterQueueing();
+    return afterQueueing(0);
 } catch (const std::bad_alloc&) {
     return outOfMemory();
 }
@@ -344,7 +305,7 @@ char* Connection::reserveSend(size_t size) try {
 
 SendResult Connection::commitSend(size_t size) try {
     m_queue->commitCopy(size);
-    return afterQueueing();
+    return afterQueueing(size);
 } catch (const std::bad_alloc&) {
     return outOfMemory();
 }
@@ -362,17 +323,25 @@ void Connection::releaseQueue() {
     m_loop->giveBack(std::move(m_queue));
 }
 
-SendResult Connection::afterQueueing() {
-    if (m_dispatching && m_queue->bytes() <= m_maxQueuedBytes)
-        return {SendStatus::Accepted, m_queue->bytes()};
-    proceedWriting();
-    if (queuedBytes() > m_maxQueuedBytes) {
-        fail(std::make_error_code(std::errc::no_buffer_space));
-        return {SendStatus::Overflow, 0};
+// After a message of `size` bytes. Only gathers: what is queued leaves at the end of the event that is being
+// dispatched, or of the loop's round.
+SendResult Connection::afterQueueing(size_t size) {
+    if (m_queue->memory() > m_maxQueuedBytes && isOverLimit(size)) {
+        proceedWriting();
+        if (m_queue && isOverLimit(size)) {
+            fail(std::make_error_code(std::errc::no_buffer_space));
+            return {SendStatus::Overflow, 0};
+        }
+        if (m_state == ConnState::Disconnected) return {SendStatus::Closed, 0};
     }
-    if (!m_dispatching) advance();
-    if (m_state == ConnState::Disconnected) return {SendStatus::Closed, 0};
+    if (!m_dispatching) deferSettling();
     return {SendStatus::Accepted, queuedBytes()};
+}
+
+// One message may be of any size: the limit is against many that pile up.
+bool Connection::isOverLimit(size_t size) const {
+    const size_t memory = m_queue->memory();
+    return memory > size && memory - m_queue->largest() > m_maxQueuedBytes;
 }
 
 bool Connection::flush() try {
@@ -389,30 +358,20 @@ void Connection::proceedWriting() {
     if (m_queue && !m_writeBlocked && open) writeQueue();
 }
 
+// What is left after a turn waits for the next round as if the kernel were full.
 void Connection::writeQueue() {
-    iovec pieces[kPiecesPerWrite];
+    Turn turn(kWriteTurn);
     size_t taken = 0;
     while (!m_queue->empty()) {
-        IoResult result;
         size_t offered = 0;
-        if (m_queue->isOnePiece()) {
-            const std::string_view bytes = m_queue->onePiece();
-            offered = bytes.size();
-            pieces[0] = {const_cast<char*>(bytes.data()), offered};
-            result = m_transport->write(m_socket.get(), pieces, 1);
-        } else if (const int count = m_queue->gather(pieces, kPiecesPerWrite); count > 0) {
-            for (int i = 0; i < count; ++i) offered += pieces[i].iov_len;
-            result = m_transport->write(m_socket.get(), pieces, count);
-        } else {
-            const SendQueue::FileRange range = m_queue->frontFile();
-            offered = range.size;
-            result = m_transport->sendFile(m_socket.get(), range.fd, range.offset, range.size);
-        }
+        IoResult result{IoStatus::WantWrite};
+        if (!turn.isOver()) result = writeFront(turn.bytesLeft(), offered);
         if (result.status == IoStatus::Failed || result.status == IoStatus::End) return writeFailed(result);
         m_queue->consume(result.bytes);
         if (result.bytes > 0) m_lastActivity = m_loop->now();
         taken += result.bytes;
-        if (result.bytes < offered) {
+        turn.spend(result.bytes);
+        if (result.bytes == 0 || result.bytes < offered) {
             m_writeBlocked = true;
             m_writeWantsRead = result.status == IoStatus::WantRead;
             if (taken > 0) m_queue->progress().last = m_loop->now();
@@ -423,6 +382,24 @@ void Connection::writeQueue() {
     m_queue->progress() = {};
     m_loop->giveBack(std::move(m_queue));
     writeCompleted();
+}
+
+// One call of the transport, with at most `maxBytes` of the front of the queue.
+IoResult Connection::writeFront(size_t maxBytes, size_t& offered) {
+    iovec pieces[kPiecesPerWrite];
+    if (m_queue->isOnePiece()) {
+        const std::string_view bytes = m_queue->onePiece().substr(0, maxBytes);
+        offered = bytes.size();
+        pieces[0] = {const_cast<char*>(bytes.data()), offered};
+        return m_transport->write(m_socket.get(), pieces, 1);
+    }
+    if (const int count = m_queue->gather(pieces, kPiecesPerWrite, maxBytes); count > 0) {
+        for (int i = 0; i < count; ++i) offered += pieces[i].iov_len;
+        return m_transport->write(m_socket.get(), pieces, count);
+    }
+    const SendQueue::FileRange range = m_queue->frontFile();
+    offered = std::min(range.size, maxBytes);
+    return m_transport->sendFile(m_socket.get(), range.fd, range.offset, offered);
 }
 
 void Connection::writeCompleted() {
@@ -725,6 +702,12 @@ bool Connection::hasInput() const {
     if (m_transport->hasPendingInput()) return true;
     int bytes = 0;
     return m_socket.valid() && ::ioctl(m_socket.get(), FIONREAD, &bytes) == 0 && bytes > 0;
+}
+
+bool Connection::hasPeerEnded() const {
+    if (m_inputEnded || !m_socket.valid()) return true;
+    pollfd watched{m_socket.get(), POLLRDHUP, 0};
+    return ::poll(&watched, 1, 0) == 1;
 }
 
 Address Connection::localAddress() const { return tnet::localAddress(m_socket.get()); }

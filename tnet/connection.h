@@ -1,7 +1,7 @@
 // Connection: one stream socket on one loop, and the single event callback that owns what lives on it.
 //
 //     kernel -> Transport -> read buffer of the loop -> Conn_ReadEvent -> the callback
-//     send -> (SendQueue, if the kernel is full or a burst is gathered) -> Transport -> kernel
+//     send -> SendQueue -> (at the end of the event or the round) -> Transport -> kernel
 //
 // Whoever owns the callback owns the connection: HTTP and WebSocket are objects inside it and die with
 // it. The loop's registration holds the Connection; the callback holds the layer; the layer holds a
@@ -11,8 +11,8 @@
 // being dispatched, or from the top of the loop. So send, shutDown and close are legal in any callback,
 // and so is replacing the callback from within itself.
 //
-// Sends made while one of the connection's own events is dispatched are gathered and leave in one
-// write at its end; all others are tried at once.
+// Sends are gathered. Those made while one of the connection's own events is dispatched leave in one write at its
+// end; all others at the end of the loop's round, before it waits again. flush() writes them earlier.
 //
 // Memory that runs out (std::bad_alloc) inside the connection, its transport or its callback fails the connection
 // (not_enough_memory); no function but the constructor and setEventCallback throws it.
@@ -34,19 +34,20 @@
 #include "tnet/send_queue.h"
 #include "tnet/stack_buffer.h"
 #include "tnet/transport.h"
+#include "tnet/turn.h"
 #include "tnet/types.h"
 
 namespace tnet {
 
 enum class SendStatus : uint8_t {
-    Accepted,  // written, or queued
+    Accepted,  // queued
     Closed,    // the connection no longer sends; the bytes are dropped
-    Overflow,  // more than maxQueuedBytes would be queued; the connection fails (no_buffer_space)
+    Overflow,  // more than maxQueuedBytes beside the largest message; the connection fails (no_buffer_space)
 };
 
 struct SendResult {
     SendStatus status;
-    size_t queuedBytes;  // what the kernel has not taken yet, gathered bytes included
+    size_t queuedBytes;  // Connection::queuedBytes()
 };
 
 // For the server that counts its connections.
@@ -69,6 +70,8 @@ public:
     static constexpr std::chrono::milliseconds kDefaultShutDownTime{5000};
     // Who takes less is not waited for. Nobody's link is that slow.
     static constexpr uint32_t kLeastBytesPerSecond = 240;
+    // What one connection writes in a round of the loop, at most; a step is a call of the transport.
+    static constexpr TurnBudget kWriteTurn{.steps = 32, .bytes = 1 << 20};
 
     // How the socket came to be: accept(2); connect(2) that succeeded at once; connect(2) that is in
     // progress.
@@ -87,7 +90,8 @@ public:
     // Unwanted: no Conn_WriteCompleteEvent, which a layer that never waits for it need not pay for.
     void setWriteCompleteWanted(bool wanted) { m_writeCompleteWanted = wanted; }
 
-    // Limits what send may queue; exceeding it fails the connection.
+    // Limits the memory that is queued (queuedMemory), but for the largest message in it: one may be of any size.
+    // Exceeding it fails the connection.
     void setMaxQueuedBytes(size_t bytes) { m_maxQueuedBytes = bytes; }
 
     // Resets the connection if the peer, while something is queued, takes nothing for `timeout`, or less than so
@@ -120,23 +124,25 @@ public:
 
     // --- Act ---
 
-    // Sends or queues. The view is not needed afterwards. Legal while Connecting, too.
+    // Queues what leaves at the end of this event, or of the loop's round. The view is not needed afterwards. Legal
+    // while Connecting, too. Accepted does not mean written: close() loses what was sent before it, shutDown() does not.
     SendResult send(std::string_view bytes);
     SendResult send(const char* text) { return send(std::string_view(text)); }
     SendResult send(std::string&& bytes);     // takes long ones over instead of copying them
     SendResult send(SharedBytesPtr_t bytes);  // references them until they are written
 
-    // As send, but written at the end of the loop's round: what is sent so in between leaves in one write.
-    SendResult sendWithRound(SharedBytesPtr_t bytes);
+    SendResult sendWithRound(SharedBytesPtr_t bytes) { return send(std::move(bytes)); }
 
-    SendResult sendFile(SharedFilePtr_t file, off_t offset, size_t size);  // exactly `size` bytes
+    // Exactly `size` bytes. They are read when the kernel takes them, and count as no memory.
+    SendResult sendFile(SharedFilePtr_t file, off_t offset, size_t size);
 
     // Sends what is written in place: reserve room, write, commit how much. Null if nothing can be sent
     // any more. Nothing else may be called in between.
     char* reserveSend(size_t size);
     SendResult commitSend(size_t size);
 
-    // Writes what is gathered now. False: something is left in the queue, or the connection is closed.
+    // Writes what is gathered now, at most what a turn may. False: something is left in the queue, or the connection
+    // is closed.
     bool flush();
 
     // Delivers what is queued, then closes; closes anyway once the peer has taken nothing for `after`, or less than
@@ -169,9 +175,17 @@ public:
     ConnState state() const { return m_state; }
     bool isConnected() const { return m_state == ConnState::Connected; }
     bool isReadingPaused() const { return m_readPaused; }
-    size_t queuedBytes() const { return m_queue ? m_queue->bytes() : 0; }
+    // Something is left that the kernel has not taken, be it of a file.
+    bool isSending() const { return m_queue != nullptr; }
+    // Bytes in memory that the kernel has not taken yet, gathered ones included; not those of files.
+    size_t queuedBytes() const { return m_queue ? m_queue->bytes() - m_queue->fileBytes() : 0; }
+    // The memory that is held for them: with what each piece costs, and whole until it is written whole.
+    size_t queuedMemory() const { return m_queue ? m_queue->memory() : 0; }
     size_t maxQueuedBytes() const { return m_maxQueuedBytes; }
     bool hasInput() const;  // a system call: bytes have arrived that no Conn_ReadEvent has told of yet
+    // A system call: the peer has ended its direction or reset, perhaps behind input that is not read yet; for those who
+    // pause reading, when no event tells.
+    bool hasPeerEnded() const;
     TimePoint lastActivity() const { return m_lastActivity; }  // bytes moved, either way
     Address localAddress() const;                              // a system call
     const PeerAddress& peer() const { return m_peer; }         // the proxy's client, if it told
@@ -202,9 +216,10 @@ private:
     bool canSend() const;
     SendQueue& queue();
     void releaseQueue();
-    SendResult writeAtOnce(std::string_view bytes);
-    SendResult afterQueueing();
+    SendResult afterQueueing(size_t size);
+    bool isOverLimit(size_t size) const;
     void writeQueue();
+    IoResult writeFront(size_t maxBytes, size_t& offered);
     void writeFailed(const IoResult& result);
     void proceedWriting();
     void proceedEnding();

@@ -85,6 +85,7 @@ void IOLoop::runOnce(Duration maxWait) {
     m_inRound = true;
     const size_t ready = m_poller.wait(timeUntilNextWork(maxWait));
     m_now = m_clock.now();
+    ++m_round;
     dispatch(ready);
     if (const auto earliest = m_timers.earliest(); earliest && *earliest <= m_now) m_timers.run(m_now);
     runTasks();

@@ -17,6 +17,7 @@
 #include "tnet/ssl/ssl_codec.h"
 #include "tnet/ssl/ssl_error.h"
 #include "tnet/ssl/ssl_security.h"
+#include "tnet/ssl/thread_cache.h"
 #include "tnet/ssl/tls_records.h"
 #include "tnet/ssl/tls_secrets.h"
 
@@ -42,7 +43,7 @@ public:
     SslTransportImpl(SslPtr_t ssl, std::shared_ptr<SslTransport::Shared> shared, TransportPtr_t lower)
         : m_shared(std::move(shared)),
           m_lower(std::move(lower)),
-          m_handshake(std::make_unique<Handshake>(std::move(ssl))) {}
+          m_handshake(std::make_unique<Handshake>(std::move(ssl), m_shared->isCompact)) {}
 
     IoResult handshake(int fd) override {
         if (m_handshake->isPlainAnswered) return discardPlainRequest(fd);
@@ -168,18 +169,21 @@ public:
 private:
     // Only until the handshake is complete.
     struct Handshake {
-        explicit Handshake(SslPtr_t ssl) : codec(std::make_unique<OpensslCodec>(std::move(ssl))) {}
+        Handshake(SslPtr_t ssl, bool isCompact) : codec(std::make_unique<OpensslCodec>(std::move(ssl))) {
+            if (isCompact && isServer()) secrets = std::make_unique<TlsSecrets>(codec->ssl());
+        }
 
         bool isServer() const { return SSL_is_server(codec->ssl()) == 1; }
         bool isFinished() const { return SSL_is_init_finished(codec->ssl()) == 1; }
 
         SslCodec::Opened advance(SslBuffers& buffers) {
-            const TlsSecrets::Capture capture(secrets, buffers);
+            if (!secrets) return codec->handshake(buffers);
+            const TlsSecrets::Capture capture(*secrets, buffers);
             return codec->handshake(buffers);
         }
 
         std::unique_ptr<OpensslCodec> codec;
-        TlsSecrets secrets{};
+        std::unique_ptr<TlsSecrets> secrets{};  // only where the connection is to be compact
         size_t discardedBytes = 0;  // of a plain request
         bool isBegun = false;
         bool isFirstSeen = false;  // the first record's header
@@ -214,6 +218,7 @@ private:
             m_buffers.input.clear(kKeptBufferBytes);
             m_buffers.output.clear(kKeptBufferBytes);
             if (m_transport.m_backlog && m_transport.m_backlog->isEmpty()) m_transport.m_backlog.reset();
+            ThreadCache<SslBuffers>::endUse();
         }
         BufferUse(const BufferUse&) = delete;
         BufferUse& operator=(const BufferUse&) = delete;
@@ -386,8 +391,9 @@ private:
         SslCounters::count(m_shared->counters.handshakes);
         if (SSL_session_reused(ssl) == 1) SslCounters::count(m_shared->counters.resumed);
         m_security = securityOf(ssl);
-        // OpenSSL's connection object is left behind where ours can do what is left to do.
-        if (auto records = m_handshake->secrets.makeRecords(ssl)) {
+        auto records = m_handshake->secrets ? m_handshake->secrets->makeRecords() : nullptr;
+        if (records) {
+            SslCounters::count(m_shared->counters.compact);
             if (m_shared->kernelTls) m_kernelWrites = records->handOverWrites(fd);
             m_codec = std::move(records);
         } else {
@@ -451,7 +457,7 @@ private:
 
 }  // namespace
 
-void SslTransport::prepare(SSL_CTX* ctx) { TlsSecrets::captureFrom(ctx); }
+void SslTransport::prepareCompact(SSL_CTX* ctx) { TlsSecrets::captureFrom(ctx); }
 
 TransportPtr_t SslTransport::create(SslPtr_t ssl, std::shared_ptr<Shared> shared, TransportPtr_t lower) {
     return TransportPtr_t(new SslTransportImpl(std::move(ssl), std::move(shared), std::move(lower)));

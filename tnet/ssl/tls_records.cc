@@ -18,7 +18,6 @@ namespace {
 constexpr char kKeyUpdate = 24;
 constexpr char kFatal = 2;
 constexpr char kWarning = 1;
-constexpr size_t kMaxRecordBodyBytes = kMaxRecordPlainBytes + 256;  // RFC 8446 §5.2
 
 // As OpenSSL would have named an alert of the peer.
 std::error_code alertReceived(uint8_t description) {
