@@ -228,6 +228,8 @@ void Connection::readSome(const ConnectionPtr_t& self) {
     switch (result.status) {
         case IoStatus::Ok: break;
         case IoStatus::WantRead:
+            if (m_transport->hasPendingInput()) deferSettling();  // records without data: their turn is over
+            return;
         case IoStatus::WantWrite: return;
         case IoStatus::End: return endInput(self);
         case IoStatus::Failed: return fail(result.error);

@@ -28,16 +28,17 @@ int writeOutput(BIO*, const char* bytes, size_t size, size_t* written) {
 
 int readInput(BIO* bio, char* into, size_t size, size_t* read) {
     BIO_clear_retry_flags(bio);
-    ByteBuffer& input = SslBuffers::ofThread().input;
+    SslBuffers& buffers = SslBuffers::ofThread();
     // One whole record at a time: a part of one would cost the connection a buffer inside OpenSSL.
-    const size_t recordBytes = firstRecordBytes(input.view());
+    const size_t recordBytes = buffers.turn.isOver() ? 0 : firstRecordBytes(buffers.input.view());
     if (recordBytes == 0) {
         BIO_set_retry_read(bio);
         return 0;
     }
     *read = std::min(size, recordBytes);
-    std::memcpy(into, input.data(), *read);
-    input.consume(*read);
+    std::memcpy(into, buffers.input.data(), *read);
+    buffers.input.consume(*read);
+    buffers.turn.spend(*read);
     return 1;
 }
 
@@ -92,8 +93,8 @@ SslCodec::Opened OpensslCodec::open(SslBuffers& buffers, char* into, size_t size
     size_t opened = 0;
     while (opened < size) {
         // OpenSSL would allocate and free a buffer to find out that there is nothing.
-        if (!hasPendingInput() && firstRecordBytes(buffers.input.view()) == 0)
-            return {Status::NeedsInput, opened};
+        const bool mayHaveMore = !buffers.turn.isOver() && firstRecordBytes(buffers.input.view()) > 0;
+        if (!mayHaveMore && !hasPendingInput()) return {Status::NeedsInput, opened};
         if (opened == 0) forgetErrors();
         size_t bytes = 0;
         const int result = SSL_read_ex(m_ssl.get(), into + opened, size - opened, &bytes);
