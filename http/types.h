@@ -58,9 +58,6 @@ std::string_view reasonPhrase(int status);
 // ASCII only, as field names and most tokens of HTTP compare.
 bool equalsIgnoreCase(std::string_view a, std::string_view b);
 
-// Whether the comma-separated list has `token` (RFC 9110 §5.6.1), ignoring case.
-bool listContains(std::string_view list, std::string_view token);
-
 // What one server puts up with. All on by default; zero switches off a duration or a rate.
 struct HttpLimits {
     size_t requestLineBytes = 8 << 10;     // 414 beyond; RFC 9112 §3 wants at least 8000
