@@ -381,6 +381,7 @@ void HttpConnection::dispatch() {
         return void(writeResponse(std::move(response)));
     }
     const HttpRoute& route = **match.route;
+    m_service.noteHandler(route);
     if (route.handler && route.chain.empty()) return void(writeResponse(callHandler(route)));
     HttpRouter::run(*match.route, HttpResponder(exchange));
 }

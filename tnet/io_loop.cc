@@ -72,7 +72,11 @@ IOLoop::~IOLoop() {
 }
 
 void IOLoop::start() {
-    while (!m_stopRequested.load(std::memory_order_acquire)) runOnce(Duration(-1));
+    while (!m_stopRequested.load(std::memory_order_acquire)) {
+        runOnce(Duration(-1));
+        m_isFollowed = true;
+    }
+    m_isFollowed = false;
     m_stopRequested.store(false, std::memory_order_release);
 }
 
@@ -85,8 +89,12 @@ void IOLoop::runOnce(Duration maxWait) {
     assert(!m_inRound && "a loop cannot be run from its own callback");
     m_tasks->bindToThisThread();
     m_inRound = true;
-    const size_t ready = m_poller.wait(timeUntilNextWork(maxWait));
-    m_now = m_clock.now();
+    m_waitBegan = TimePoint::max();
+    const Duration wait = timeUntilNextWork(maxWait);
+    const size_t ready = m_poller.wait(wait);
+    const TimePoint now = m_clock.now();
+    if (m_isFollowed) noteRound(wait == Duration::zero() ? now : m_waitBegan);
+    m_now = now;
     ++m_round;
     dispatch(ready);
     if (const auto earliest = m_timers.earliest(); earliest && *earliest <= m_now) m_timers.run(m_now);
@@ -96,11 +104,17 @@ void IOLoop::runOnce(Duration maxWait) {
     m_inRound = false;
 }
 
-Duration IOLoop::timeUntilNextWork(Duration maxWait) const {
+// Without a clock of its own: the wait that follows a round has looked at it, if there is a timer.
+void IOLoop::noteRound(TimePoint end) {
+    if (end != TimePoint::max() && end - m_now > kSlowRound) m_slowRound = {m_round, end - m_now};
+}
+
+Duration IOLoop::timeUntilNextWork(Duration maxWait) {
     if (!m_localTasks.empty() || hasLooseEnds()) return Duration::zero();
     const auto earliest = m_timers.earliest();
     if (!earliest) return maxWait;
-    const Duration untilTimer = std::max(*earliest - m_clock.now(), Duration::zero());
+    m_waitBegan = m_clock.now();
+    const Duration untilTimer = std::max(*earliest - m_waitBegan, Duration::zero());
     return maxWait < Duration::zero() ? untilTimer : std::min(untilTimer, maxWait);
 }
 

@@ -86,6 +86,15 @@ public:
     // Counts the rounds of callbacks: what happens while it stays the same, happens before others have their turn.
     uint64_t round() const { return m_round; }
 
+    // The last round that took longer than kSlowRound, because something in it blocked the loop; round 0: there was
+    // none. Known in the next round, while start() runs the loop.
+    static constexpr std::chrono::milliseconds kSlowRound{100};
+    struct SlowRound {
+        uint64_t round = 0;
+        Duration took{};
+    };
+    const SlowRound& lastSlowRound() const { return m_slowRound; }
+
     bool isInLoopThread() const;
 
     // Keeps `what` until the loop is destroyed, as the last thing to go: for what a layer has once per loop.
@@ -125,7 +134,8 @@ private:
 
     IOLoop(const Clock& clock, Poller poller, TaskQueuePtr_t tasks);
 
-    Duration timeUntilNextWork(Duration maxWait) const;
+    Duration timeUntilNextWork(Duration maxWait);
+    void noteRound(TimePoint end);
     TimePoint deadlineAfter(Duration delay) const;
     void dispatch(size_t readyCount);
     void runTasks();
@@ -142,6 +152,9 @@ private:
     TimerQueue m_timers;
     TimePoint m_now;
     uint64_t m_round = 0;
+    SlowRound m_slowRound{};
+    TimePoint m_waitBegan = TimePoint::max();  // max: not known
+    bool m_isFollowed = false;                 // by the next round at once: start() runs the loop
 
     std::vector<Slot> m_slots;  // by descriptor
     uint32_t m_generation = 0;
