@@ -49,6 +49,7 @@ IOLoop::IOLoop(const Clock& clock, Poller poller, TaskQueuePtr_t tasks)
     for (auto* const list : {&m_deferred, &m_runningDeferred, &m_retiredHandlers, &m_releasedHandlers})
         list->reserve(kReserved);
     m_replacements.reserve(4);
+    m_moreQueues.reserve(kSpareQueues);
 }
 
 IOLoop::~IOLoop() {
@@ -259,7 +260,10 @@ ConnEventCallback_t IOLoop::takeReplacement(const Connection* owner) {
 
 std::unique_ptr<SendQueue> IOLoop::takeSendQueue() {
     if (m_spareQueue) return std::move(m_spareQueue);
-    return std::make_unique<SendQueue>();
+    if (m_moreQueues.empty()) return std::make_unique<SendQueue>();
+    std::unique_ptr<SendQueue> queue = std::move(m_moreQueues.back());
+    m_moreQueues.pop_back();
+    return queue;
 }
 
 }  // namespace tnet

@@ -117,9 +117,16 @@ public:
     // One for all: only one connection reads at a time. kReadBufferBytes long.
     char* readBuffer() { return m_readBuffer.get(); }
 
-    // An empty queue; given back when it is empty again, so that idle connections own none.
+    // An empty queue; given back when it is empty again, so that idle connections own none. The loop keeps a few: of
+    // many connections that are sent something in a round, each needs one until its end.
     std::unique_ptr<SendQueue> takeSendQueue();
-    void giveBack(std::unique_ptr<SendQueue> queue) { m_spareQueue = std::move(queue); }
+    void giveBack(std::unique_ptr<SendQueue> queue) {
+        if (!m_spareQueue) {
+            m_spareQueue = std::move(queue);
+        } else if (m_moreQueues.size() < kSpareQueues) {
+            m_moreQueues.push_back(std::move(queue));
+        }
+    }
 
 private:
     struct Slot {
@@ -169,7 +176,9 @@ private:
     std::vector<Replacement> m_replacements;  // rarely more than one
 
     std::unique_ptr<char[]> m_readBuffer;
+    static constexpr size_t kSpareQueues = 16;
     std::unique_ptr<SendQueue> m_spareQueue;
+    std::vector<std::unique_ptr<SendQueue>> m_moreQueues;  // with room for kSpareQueues
 
     std::atomic<bool> m_stopRequested{false};
     bool m_inRound = false;

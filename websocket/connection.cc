@@ -23,6 +23,9 @@ constexpr size_t kBytesPerTurn = 256 << 10;
 
 constexpr std::string_view kTooSlow = "too slow";
 
+// Frames that are not asked whether there is room, and what a piece of the queue costs beside its bytes.
+constexpr size_t kBeyondLimitBytes = 4 << 10;
+
 // Off, or as long as it takes.
 milliseconds orForever(milliseconds timeout) {
     return timeout > milliseconds::zero() ? timeout : milliseconds::max();
@@ -31,13 +34,10 @@ milliseconds orForever(milliseconds timeout) {
 }  // namespace
 
 // Whole messages that must wait, here rather than in the connection's queue, because they may be dropped or
-// because a message in pieces is under way; and how a slow peer gets on.
+// because a message in pieces is under way.
 struct WsConnection::Waiting {
     WsBacklog messages{};
     bool isPieceQueued = false;  // whoever sends in pieces was told to wait
-    TimerId timer{};
-    size_t handedBytes = 0;  // to the connection since the timer was set,
-    size_t queuedBytes = 0;  // and what it had queued then
 };
 
 struct WsConnection::Deflate {
@@ -69,6 +69,10 @@ void WsConnection::takeOver(const WsConnectionPtr_t& self, const ConnectionPtr_t
     self->m_connection = connection.get();
     self->m_lastMessage = self->m_home->loop().now();
     connection->setWriteCompleteWanted(false);
+    connection->setSendTimeout(self->route().sendTimeout);
+    // What is queued is bounded here; the connection's own limit must not be below that.
+    const size_t limit = std::min(self->route().maxQueuedBytes, SIZE_MAX / 2) + kBeyondLimitBytes;
+    connection->setMaxQueuedBytes(std::max(connection->maxQueuedBytes(), limit));
     connection->setEventCallback([self](const ConnectionPtr_t&, ConnEvent event, const void* context) {
         self->onEvent(self, event, context);
     });
@@ -334,7 +338,7 @@ bool WsConnection::compress(std::string_view& message, bool mayBeDropped) {
     return true;
 }
 
-bool WsConnection::deliver(const WsPublication& publication, bool gather) {
+bool WsConnection::deliver(const WsPublication& publication) {
     if (state() != State::Open || m_connection == nullptr) return false;
     m_lastMessage = m_home->loop().now();
     SharedBytesPtr_t frame = publication.frame();
@@ -343,16 +347,14 @@ bool WsConnection::deliver(const WsPublication& publication, bool gather) {
         // The peer's window has something now that our history has not.
         if (m_deflate->own && frame != publication.frame()) m_deflate->own->release();
     }
-    const WsSendStatus status = sendShared(publication.topic(), std::move(frame), gather);
+    const WsSendStatus status = sendShared(publication.topic(), std::move(frame));
     return status == WsSendStatus::Accepted || status == WsSendStatus::Queued;
 }
 
-WsSendStatus WsConnection::sendShared(std::string_view key, SharedBytesPtr_t frame, bool gather) {
-    const size_t bytes = frame->size();
+WsSendStatus WsConnection::sendShared(std::string_view key, SharedBytesPtr_t frame) {
     if (mustWait()) return wait(key, std::move(frame));
-    if (!hasRoom(bytes)) return overflowed();
-    return afterSend(
-        gather ? m_connection->sendWithRound(std::move(frame)) : m_connection->send(std::move(frame)), bytes);
+    if (!hasRoom(frame->size())) return overflowed();
+    return afterSend(m_connection->send(std::move(frame)));
 }
 
 WsSendStatus WsConnection::sendFrame(std::string_view payload, WsOpcode opcode, bool fin, bool isCompressed) {
@@ -361,18 +363,16 @@ WsSendStatus WsConnection::sendFrame(std::string_view payload, WsOpcode opcode, 
     if (out == nullptr) return WsSendStatus::Closed;
     out = writeFrameHeader(out, opcode, fin, isCompressed, payload.size());
     if (!payload.empty()) std::memcpy(out, payload.data(), payload.size());
-    return afterSend(m_connection->commitSend(bytes), bytes);
+    return afterSend(m_connection->commitSend(bytes));
 }
 
-WsSendStatus WsConnection::afterSend(const SendResult& result, size_t bytes) {
+WsSendStatus WsConnection::afterSend(const SendResult& result) {
     if (result.status != SendStatus::Accepted) return WsSendStatus::Closed;
-    if (m_waiting) m_waiting->handedBytes += bytes;
     const bool isMuch = result.queuedBytes > route().highWaterBytes;
     if (isMuch || m_queued.load(std::memory_order_relaxed) > 0) noteQueued();
     if (!isMuch) return WsSendStatus::Accepted;
     m_connection->setWriteCompleteWanted(true);
-    watchSending();
-    m_waiting->isPieceQueued = m_streaming.has_value();
+    waiting().isPieceQueued = m_streaming.has_value();
     return WsSendStatus::Queued;
 }
 
@@ -383,20 +383,13 @@ void WsConnection::noteQueued() {
 
 // Whether so much more may be queued. What was only gathered is written first.
 bool WsConnection::hasRoom(size_t bytes) {
-    size_t queued = m_connection->queuedBytes();
-    if (queued > 0 && queued + bytes > route().maxQueuedBytes) {
-        m_connection->flush();  // which may find the peer gone: then nothing is queued either
-        queued = m_connection->queuedBytes();
-    }
-    if (queued > 0 && queued + bytes > route().maxQueuedBytes) return false;
-    makeRoom(bytes);
-    return true;
-}
-
-// One message may be as large as its sender says; the connection's own limit must not be against it.
-void WsConnection::makeRoom(size_t bytes) {
-    const size_t needed = m_connection->queuedBytes() + bytes + kMaxFrameHeaderBytes;
-    if (needed > m_connection->maxQueuedBytes()) m_connection->setMaxQueuedBytes(needed);
+    const auto isTooMuch = [&] {
+        const size_t queued = m_connection->queuedMemory();
+        return queued > 0 && queued + bytes > route().maxQueuedBytes;
+    };
+    if (!isTooMuch()) return true;
+    m_connection->flush();  // which may find the peer gone: then nothing is queued either
+    return !isTooMuch();
 }
 
 void WsConnection::noteDropped(size_t count) {
@@ -441,7 +434,7 @@ WsSendStatus WsConnection::wait(std::string_view key, SharedBytesPtr_t frame) {
         noteDropped(1);
     }
     const auto isTooMuch = [&] {
-        const size_t queued = m_connection->queuedBytes() + messages.bytes();
+        const size_t queued = m_connection->queuedMemory() + messages.bytes();
         return queued > 0 && queued + bytes > route().maxQueuedBytes;
     };
     const bool dropsOthers =
@@ -455,7 +448,6 @@ WsSendStatus WsConnection::wait(std::string_view key, SharedBytesPtr_t frame) {
     messages.insert(place, key, std::move(frame));
     noteQueued();
     m_connection->setWriteCompleteWanted(true);
-    watchSending();
     return WsSendStatus::Queued;
 }
 
@@ -471,12 +463,7 @@ void WsConnection::sendWaiting() {
 }
 
 // The first of the waiting messages, to the connection.
-void WsConnection::handOver() {
-    SharedBytesPtr_t frame = m_waiting->messages.pop();
-    const size_t bytes = frame->size();
-    makeRoom(bytes);
-    afterSend(m_connection->send(std::move(frame)), bytes);
-}
+void WsConnection::handOver() { afterSend(m_connection->send(m_waiting->messages.pop())); }
 
 void WsConnection::onWriteComplete(const WsConnectionPtr_t& self) {
     if (state() == State::Open) sendWaiting();
@@ -492,32 +479,8 @@ void WsConnection::onWriteComplete(const WsConnectionPtr_t& self) {
     }
     m_connection->setWriteCompleteWanted(false);
     if (!m_waiting) return;
-    if (m_waiting->timer.isValid()) m_home->loop().cancel(m_waiting->timer);
     m_waiting.reset();
     tell();
-}
-
-// A peer that takes nothing of what is queued for sendTimeout is dropped.
-void WsConnection::watchSending() {
-    Waiting& waiting = this->waiting();
-    if (waiting.timer.isValid() || route().sendTimeout <= milliseconds::zero()) return;
-    waiting.handedBytes = 0;
-    waiting.queuedBytes = m_connection->queuedBytes();
-    waiting.timer = m_home->loop().runAfter(route().sendTimeout, [weak = weak_from_this()] {
-        if (const WsConnectionPtr_t self = weak.lock()) self->orAbort([&] { self->checkSending(); });
-    });
-}
-
-void WsConnection::checkSending() {
-    if (!m_waiting || m_connection == nullptr) return;
-    m_waiting->timer = {};
-    const size_t queued = m_connection->queuedBytes();
-    if (queued == 0) return;
-    const size_t taken = m_waiting->queuedBytes + m_waiting->handedBytes - queued;
-    const auto least = route().sendTimeout.count() * Connection::kLeastBytesPerSecond / 1000;
-    if (taken > 0 && taken >= static_cast<size_t>(least)) return watchSending();
-    logger().debug("closed: a WebSocket peer does not read");
-    m_connection->abort();
 }
 
 // --- Messages in pieces ---
@@ -611,7 +574,6 @@ void WsConnection::closeHere(WsCloseCode code, std::string_view reason) {
 void WsConnection::sendClose(WsCloseCode code, std::string_view reason) {
     char payload[kMaxControlPayloadBytes];
     const char* const end = writeClosePayload(payload, static_cast<uint16_t>(code), reason);
-    makeRoom(sizeof(payload));
     sendFrame({payload, static_cast<size_t>(end - payload)}, WsOpcode::Close, true, false);
 }
 
@@ -646,7 +608,6 @@ void WsConnection::onClosed(const WsConnectionPtr_t& self) {
     m_connection = nullptr;
     m_queued.store(0, std::memory_order_relaxed);
     IOLoop& loop = m_home->loop();
-    if (m_waiting && m_waiting->timer.isValid()) loop.cancel(m_waiting->timer);
     if (m_ending && m_ending->timer.isValid()) loop.cancel(m_ending->timer);
     m_home->remove(*this);
     m_receiver.reset();

@@ -136,8 +136,8 @@ public:
     // Takes the callback of `connection` over and calls onOpen.
     static void takeOver(const WsConnectionPtr_t& self, const ConnectionPtr_t& connection);
 
-    // True: it was sent or queued. `gather`: more will follow in this round.
-    bool deliver(const WsPublication& publication, bool gather);
+    // True: it was sent or queued.
+    bool deliver(const WsPublication& publication);
 
     // What another thread has asked for, and its bytes as they were posted.
     void runPosted(const std::function<void(WsConnection&)>& task, size_t bytes);
@@ -198,14 +198,13 @@ private:
 
     WsSendStatus sendHere(std::string_view key, std::string_view message, WsOpcode opcode);
     WsSendStatus sendPieceHere(std::string_view piece, bool last);
-    WsSendStatus sendShared(std::string_view key, SharedBytesPtr_t frame, bool gather);
+    WsSendStatus sendShared(std::string_view key, SharedBytesPtr_t frame);
     WsSendStatus sendFrame(std::string_view payload, WsOpcode opcode, bool fin, bool isCompressed);
     WsSendStatus wait(std::string_view key, SharedBytesPtr_t frame);
     WsSendStatus overflowed();
     WsSendStatus closeAsTooSlow();
     bool hasRoom(size_t bytes);
-    void makeRoom(size_t bytes);
-    WsSendStatus afterSend(const SendResult& result, size_t bytes);
+    WsSendStatus afterSend(const SendResult& result);
     bool mustWait();
     size_t handedOverBytes() const;
     void noteQueued();
@@ -213,8 +212,6 @@ private:
     void sendWaiting();
     void handOver();
     Waiting& waiting();
-    void watchSending();
-    void checkSending();
     bool compress(std::string_view& message, bool mayBeDropped);
 
     void closeHere(WsCloseCode code, std::string_view reason);

@@ -206,13 +206,12 @@ void WsLoop::beginGroup(Turn& turn) {
 
 // To as many subscribers as the turn allows.
 void WsLoop::deliverGroup(Turn& turn, Waiting& done) {
-    const bool gather = m_publications > 1;
     size_t delivered = 0;
     while (WsSubscriber* const subscriber = m_tree.nextMatch(turn)) {
         auto& connection = static_cast<WsConnection&>(*subscriber);
         connection.orAbort([&] {
             for (size_t i = 0; i < m_groupSize; ++i)
-                delivered += connection.deliver(*m_batch[i].publication, gather) ? 1 : 0;
+                delivered += connection.deliver(*m_batch[i].publication) ? 1 : 0;
         });
         turn.spend(m_groupBytes, static_cast<uint32_t>(m_groupSize - 1));
     }
