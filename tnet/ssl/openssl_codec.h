@@ -3,6 +3,8 @@
 // Internal to //tnet/ssl. Threads: one. Lifetime: its transport's.
 #pragma once
 
+#include <cstdint>
+
 #include "tnet/ssl/ssl_codec.h"
 #include "tnet/ssl/ssl_handle.h"
 
@@ -26,10 +28,12 @@ public:
 
 private:
     Opened failed(int reason);
+    void keepWarm();
     void fitWriteBuffer(size_t recordBytes);
 
     SslPtr_t m_ssl;
     bool m_isWritingShort = false;
+    uint8_t m_warmPlace = 0;  // of its thread's warm connections, if it is there
 };
 
 }  // namespace tnet
