@@ -7,6 +7,7 @@
 #include <climits>
 #include <cstring>
 #include <new>
+#include <optional>
 #include <utility>
 
 #include "tnet/ssl/ssl_error.h"
@@ -64,8 +65,8 @@ const BIO_METHOD* bufferMethod() {
     return method;
 }
 
-// The connections of a thread that were used last. They keep OpenSSL's buffers, 17 KiB for reading and what the last
-// write needed, which to free and allocate for each record takes longer than to encrypt a short one. Idle ones have none.
+// The connections of a thread that were read last. They keep OpenSSL's buffer for that, 17 KiB, which to free and allocate
+// for each record takes longer than to decrypt a short one. Idle ones have none.
 class WarmConnections {
 public:
     WarmConnections() = default;
@@ -120,28 +121,38 @@ OpensslCodec::~OpensslCodec() {
 SslCodec::Opened OpensslCodec::handshake(SslBuffers&) {
     forgetErrors();
     const int result = SSL_do_handshake(m_ssl.get());
-    if (result == 1) {
-        SSL_clear_mode(m_ssl.get(), SSL_MODE_RELEASE_BUFFERS);  // from here on they are kept by keepWarm()
-        return {Status::Ok};
-    }
+    if (result == 1) return {Status::Ok};
     const int reason = SSL_get_error(m_ssl.get(), result);
     if (reason == SSL_ERROR_WANT_READ) return {Status::NeedsInput};
     return failed(reason);
 }
 
-void OpensslCodec::keepWarm() {
-    if (WarmConnections* const warm = ThreadCache<WarmConnections>::lasting())
-        m_warmPlace = warm->use(m_ssl.get(), m_warmPlace);
-}
+// While it exists, the buffer for reading stays.
+class OpensslCodec::KeptBuffer {
+public:
+    explicit KeptBuffer(OpensslCodec& codec) : m_ssl(codec.m_ssl.get()) {
+        WarmConnections* const warm = ThreadCache<WarmConnections>::lasting();
+        if (warm == nullptr) return;
+        codec.m_warmPlace = warm->use(m_ssl, codec.m_warmPlace);
+        SSL_clear_mode(m_ssl, SSL_MODE_RELEASE_BUFFERS);
+    }
+    ~KeptBuffer() { SSL_set_mode(m_ssl, SSL_MODE_RELEASE_BUFFERS); }
+    KeptBuffer(const KeptBuffer&) = delete;
+    KeptBuffer& operator=(const KeptBuffer&) = delete;
+
+private:
+    SSL* const m_ssl;
+};
 
 SslCodec::Opened OpensslCodec::open(SslBuffers& buffers, char* into, size_t size) {
     size_t opened = 0;
+    std::optional<KeptBuffer> kept;
     while (opened < size) {
-        // OpenSSL would allocate and free a buffer to find out that there is nothing.
+        // OpenSSL would go a long way to find out that there is nothing.
         const bool mayHaveMore = !buffers.turn.isOver() && firstRecordBytes(buffers.input.view()) > 0;
         if (!mayHaveMore && !hasPendingInput()) return {Status::NeedsInput, opened};
-        if (opened == 0) {
-            keepWarm();
+        if (!kept) {
+            kept.emplace(*this);
             forgetErrors();
         }
         size_t bytes = 0;
@@ -158,7 +169,7 @@ SslCodec::Opened OpensslCodec::open(SslBuffers& buffers, char* into, size_t size
     return {Status::Ok, opened};
 }
 
-// OpenSSL's buffer is one for the longest record that may be written: short ones only need a short one.
+// OpenSSL has a buffer for the longest record while it writes any. That of short records is one that malloc has at hand.
 void OpensslCodec::fitWriteBuffer(size_t recordBytes) {
     constexpr size_t kShortRecordBytes = 768;
     const bool isShort = recordBytes <= kShortRecordBytes;
@@ -183,7 +194,6 @@ bool OpensslCodec::seal(SslBuffers&, PlainPieces& plain) {
         }
         record = gathered.data();
     }
-    keepWarm();
     fitWriteBuffer(size);
     size_t written = 0;
     return SSL_write_ex(m_ssl.get(), record, size, &written) == 1 && written == size;

@@ -27,8 +27,9 @@ public:
     bool hasPendingInput() const override { return SSL_pending(m_ssl.get()) > 0; }
 
 private:
+    class KeptBuffer;
+
     Opened failed(int reason);
-    void keepWarm();
     void fitWriteBuffer(size_t recordBytes);
 
     SslPtr_t m_ssl;
