@@ -6,6 +6,7 @@
 #include <exception>
 #include <utility>
 
+#include "tnet/heap_bytes.h"
 #include "tnet/log.h"
 #include "tnet/stack_buffer.h"
 #include "websocket/backlog.h"
@@ -19,6 +20,8 @@ using std::chrono::milliseconds;
 // Of one connection, before the others have their turn; a message more may come with it.
 constexpr size_t kMessagesPerTurn = 256;
 constexpr size_t kBytesPerTurn = 256 << 10;
+
+constexpr std::string_view kTooSlow = "too slow";
 
 // Off, or as long as it takes.
 milliseconds orForever(milliseconds timeout) {
@@ -246,44 +249,61 @@ WsSendStatus WsConnection::sendLatest(std::string_view key, std::string_view mes
         return status;
     }
     if (!isOpen()) return WsSendStatus::Closed;
-    // What other threads send is bounded here: the loop may be busy. It alone knows what the peer has taken.
-    const size_t posted = m_posted.load(std::memory_order_relaxed);
-    if (posted > 0 && posted + message.size() > route().maxQueuedBytes) {
-        if (route().overflow != WsOverflow::Close) {
-            noteDropped(1);
-            return WsSendStatus::Dropped;
+    // The loop alone knows what the peer has taken; here counts what waits for the loop.
+    const size_t textBytes = heapBytesOfText(key.size()) + heapBytesOfText(message.size());
+    const bool isMuch = queuedBytes() + WsLoop::bytesOfTask(textBytes) > route().highWaterBytes;
+    auto task = [key = std::string(key), text = std::string(message), opcode, isMuch](WsConnection& self) {
+        if (isMuch && self.m_connection != nullptr) {
+            // Its caller was told to wait for onDrain.
+            self.waiting();
+            self.m_connection->setWriteCompleteWanted(true);
         }
-        close(route().overflowCode, "too slow");
+        self.sendHere(key, text, opcode);
+    };
+    if (post(Posting::IfRoom, textBytes, std::move(task)))
+        return isMuch ? WsSendStatus::Queued : WsSendStatus::Accepted;
+    if (route().overflow == WsOverflow::Close) {
+        close(route().overflowCode, kTooSlow);
         return WsSendStatus::Closed;
     }
-    const bool isMuch = queuedBytes() + message.size() > route().highWaterBytes;
-    post(
-        [key = std::string(key), text = std::string(message), opcode, isMuch](WsConnection& self) {
-            if (isMuch && self.m_connection != nullptr) {
-                // Somebody was told to wait for onDrain.
-                self.waiting();
-                self.m_connection->setWriteCompleteWanted(true);
-            }
-            self.sendHere(key, text, opcode);
-        },
-        message.size());
-    return isMuch ? WsSendStatus::Queued : WsSendStatus::Accepted;
+    noteDropped(1);
+    return WsSendStatus::Dropped;
 }
 
-void WsConnection::post(std::function<void(WsConnection&)> task, size_t bytes) {
+bool WsConnection::post(Posting posting, size_t textBytes, std::function<void(WsConnection&)> task) {
+    const size_t bytes = WsLoop::bytesOfTask(textBytes);
+    if (posting == Posting::Always) {
+        m_home->reserveAlways(bytes);
+    } else {
+        const size_t posted = m_posted.load(std::memory_order_relaxed);
+        if (posted > 0 && posted + bytes > route().maxQueuedBytes) return false;
+        if (!m_home->reserveForTask(bytes)) return false;
+    }
     m_posted.fetch_add(bytes, std::memory_order_relaxed);
     try {
-        // Weak, or an inbox that nobody empties any more would hold itself through what is in it.
-        m_home->post([weak = weak_from_this(), task = std::move(task), bytes] {
-            const WsConnectionPtr_t self = weak.lock();
-            if (!self) return;
-            self->m_posted.fetch_sub(bytes, std::memory_order_relaxed);
-            self->orAbort([&] { task(*self); });
-        });
+        m_home->post(weak_from_this(), std::move(task), bytes);
     } catch (const std::bad_alloc&) {
         m_posted.fetch_sub(bytes, std::memory_order_relaxed);
+        m_home->giveBack(1, bytes);
         throw;
     }
+    return true;
+}
+
+// Once: the first says it all.
+void WsConnection::postEnd(uint8_t end, size_t textBytes, std::function<void(WsConnection&)> task) {
+    if ((m_endAsked.fetch_or(end, std::memory_order_relaxed) & end) != 0) return;
+    try {
+        post(Posting::Always, textBytes, std::move(task));
+    } catch (const std::bad_alloc&) {
+        m_endAsked.fetch_and(static_cast<uint8_t>(~end), std::memory_order_relaxed);
+        throw;
+    }
+}
+
+void WsConnection::runPosted(const std::function<void(WsConnection&)>& task, size_t bytes) {
+    m_posted.fetch_sub(bytes, std::memory_order_relaxed);
+    orAbort([&] { task(*this); });
 }
 
 WsSendStatus WsConnection::sendHere(std::string_view key, std::string_view message, WsOpcode opcode) {
@@ -393,7 +413,7 @@ WsSendStatus WsConnection::overflowed() {
 
 WsSendStatus WsConnection::closeAsTooSlow() {
     if (m_streaming && m_waiting) m_waiting->messages.clear();
-    closeHere(route().overflowCode, "too slow");
+    closeHere(route().overflowCode, kTooSlow);
     return WsSendStatus::Closed;
 }
 
@@ -414,6 +434,7 @@ size_t WsConnection::handedOverBytes() const {
 WsSendStatus WsConnection::wait(std::string_view key, SharedBytesPtr_t frame) {
     WsBacklog& messages = waiting().messages;
     if (route().overflow != WsOverflow::KeepLatest) key = {};
+    const size_t bytes = WsBacklog::bytesOf(key, frame);
     auto place = messages.find(key);
     if (place != messages.end()) {
         place = messages.erase(place);
@@ -421,7 +442,7 @@ WsSendStatus WsConnection::wait(std::string_view key, SharedBytesPtr_t frame) {
     }
     const auto isTooMuch = [&] {
         const size_t queued = m_connection->queuedBytes() + messages.bytes();
-        return queued > 0 && queued + frame->size() > route().maxQueuedBytes;
+        return queued > 0 && queued + bytes > route().maxQueuedBytes;
     };
     const bool dropsOthers =
         route().overflow == WsOverflow::DropOldest || route().overflow == WsOverflow::KeepLatest;
@@ -538,8 +559,9 @@ WsSendStatus WsConnection::ping(std::string_view payload) {
     payload = payload.substr(0, kMaxControlPayloadBytes);
     if (!isInLoopThread()) {
         if (!isOpen()) return WsSendStatus::Closed;
-        post([text = std::string(payload)](WsConnection& self) { self.ping(text); });
-        return WsSendStatus::Accepted;
+        const bool isPosted = post(Posting::IfRoom, heapBytesOfText(payload.size()),
+                                   [text = std::string(payload)](WsConnection& self) { self.ping(text); });
+        return isPosted ? WsSendStatus::Accepted : WsSendStatus::Dropped;
     }
     if (state() != State::Open || m_connection == nullptr) return WsSendStatus::Closed;
     if (!hasRoom(payload.size())) return WsSendStatus::Dropped;
@@ -550,12 +572,16 @@ void WsConnection::close(WsCloseCode code, std::string_view reason) {
     if (!isValidCloseCode(static_cast<uint16_t>(code))) code = WsCloseCode::NoStatus;
     if (isInLoopThread()) return orAbort([&] { closeHere(code, reason); });
     if (!isOpen()) return;
-    post([code, text = std::string(reason)](WsConnection& self) { self.closeHere(code, text); });
+    reason = reason.substr(0, kMaxControlPayloadBytes);  // sendClose() cuts it where a character ends
+    std::function<void(WsConnection&)> task = [code, text = std::string(reason)](WsConnection& self) {
+        self.closeHere(code, text);
+    };
+    postEnd(kCloseAsked, heapBytesOfText(reason.size()), std::move(task));
 }
 
 void WsConnection::abort() {
     if (m_state.load(std::memory_order_acquire) == State::Closed) return;
-    if (!isInLoopThread()) return post([](WsConnection& self) { self.abort(); });
+    if (!isInLoopThread()) return postEnd(kAbortAsked, 0, [](WsConnection& self) { self.abort(); });
     if (m_connection == nullptr) return;
     setState(State::Ending);
     m_connection->abort();
@@ -637,21 +663,23 @@ bool WsConnection::subscribe(std::string_view filter) {
     if (!isOpen()) return false;
     if (isInLoopThread()) return m_home->subscribe(*this, filter);
     if (!isValidTopicFilter(filter)) return false;
-    post([text = std::string(filter)](WsConnection& self) {
-        if (self.isOpen()) self.m_home->subscribe(self, text);
-    });
-    return true;
+    return post(Posting::IfRoom, heapBytesOfText(filter.size()),
+                [text = std::string(filter)](WsConnection& self) {
+                    if (self.state() == State::Open) self.m_home->subscribe(self, text);
+                });
 }
 
 void WsConnection::unsubscribe(std::string_view filter) {
     if (!isOpen()) return;
     if (isInLoopThread()) return m_home->unsubscribe(*this, filter);
-    post([text = std::string(filter)](WsConnection& self) { self.unsubscribe(text); });
+    if (!isValidTopicFilter(filter)) return;
+    post(Posting::Always, heapBytesOfText(filter.size()),
+         [text = std::string(filter)](WsConnection& self) { self.m_home->unsubscribe(self, text); });
 }
 
-bool WsConnection::publish(std::string_view topic, std::string_view message, WsOpcode opcode) {
+WsPublishStatus WsConnection::publish(std::string_view topic, std::string_view message, WsOpcode opcode) {
     const WsTopicsPtr_t topics = isOpen() ? m_home->topics() : nullptr;
-    return topics && topics->publish(topic, message, opcode);
+    return topics ? topics->publish(topic, message, opcode) : WsPublishStatus::Closed;
 }
 
 }  // namespace tnet

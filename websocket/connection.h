@@ -14,6 +14,7 @@
 #include <any>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <new>
 #include <optional>
@@ -27,6 +28,7 @@
 #include "websocket/request.h"
 #include "websocket/route.h"
 #include "websocket/topic_tree.h"
+#include "websocket/topics.h"
 
 namespace tnet {
 
@@ -53,7 +55,7 @@ public:
     // A message that takes the place of a waiting one with the same key, if the route's overflow is KeepLatest.
     WsSendStatus sendLatest(std::string_view key, std::string_view message, WsOpcode opcode = WsOpcode::Text);
 
-    // At most 125 bytes of payload; what is longer is cut.
+    // At most 125 bytes of payload; what is longer is cut. Dropped: too much is queued, or waits for the loop.
     WsSendStatus ping(std::string_view payload = {});
 
     // A message in pieces, each a frame of its own; whole messages that are sent before it is finished wait
@@ -70,12 +72,14 @@ public:
 
     // --- Topics ---
 
-    // False: the filter is malformed, or the connection is known to be closed. Subscribing twice is once.
+    // False, and nothing happens: the filter is malformed, the connection is closed or closing, or, on another thread,
+    // too much waits for the loop already. Subscribing twice is once.
     bool subscribe(std::string_view filter);
     void unsubscribe(std::string_view filter);
 
     // To all subscribers of the topic, this connection included if it is one. As WsTopics::publish.
-    bool publish(std::string_view topic, std::string_view message, WsOpcode opcode = WsOpcode::Text);
+    WsPublishStatus publish(std::string_view topic, std::string_view message,
+                            WsOpcode opcode = WsOpcode::Text);
 
     // --- Receive; on the loop's thread only ---
 
@@ -87,9 +91,12 @@ public:
     // --- Observe ---
 
     // False once it is closed or closing.
-    bool isOpen() const { return m_state.load(std::memory_order_acquire) == State::Open; }
+    bool isOpen() const {
+        return m_state.load(std::memory_order_acquire) == State::Open &&
+               m_endAsked.load(std::memory_order_relaxed) == 0;
+    }
 
-    // What the kernel has not taken, and what other threads have sent and the loop has not looked at.
+    // Of memory: what the kernel has not taken, and what other threads have sent and the loop has not looked at.
     size_t queuedBytes() const {
         return m_queued.load(std::memory_order_relaxed) + m_posted.load(std::memory_order_relaxed);
     }
@@ -131,6 +138,9 @@ public:
 
     // True: it was sent or queued. `gather`: more will follow in this round.
     bool deliver(const WsPublication& publication, bool gather);
+
+    // What another thread has asked for, and its bytes as they were posted.
+    void runPosted(const std::function<void(WsConnection&)>& task, size_t bytes);
 
     // Runs what belongs to no event of the connection. Memory that runs out in it costs the connection.
     template <class Call>
@@ -180,7 +190,11 @@ private:
     template <class Call>
     void guarded(const char* what, Call call);
     bool isInLoopThread() const;
-    void post(std::function<void(WsConnection&)> task, size_t bytes = 0);
+    // From other threads. IfRoom: false if too much waits already, for this connection or for its loop.
+    enum class Posting : uint8_t { IfRoom, Always };
+    bool post(Posting posting, size_t textBytes, std::function<void(WsConnection&)> task);
+    enum : uint8_t { kCloseAsked = 1, kAbortAsked = 2 };  // bits of m_endAsked
+    void postEnd(uint8_t end, size_t textBytes, std::function<void(WsConnection&)> task);
 
     WsSendStatus sendHere(std::string_view key, std::string_view message, WsOpcode opcode);
     WsSendStatus sendPieceHere(std::string_view piece, bool last);
@@ -226,6 +240,7 @@ private:
     uint32_t m_rateSecond = 0;  // } messages that came in
     uint32_t m_rateCount = 0;   // } that second of the loop's clock
     std::atomic<State> m_state{State::Opening};
+    std::atomic<uint8_t> m_endAsked{0};     // by other threads: each is done once, and never refused
     bool m_heard = true;                    // something came since takeHeard
     bool m_hasRest = false;                 // of what was read, which waits for its turn
     bool m_isPausedByUser = false;          // pauseReading

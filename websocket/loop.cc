@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "tnet/heap_bytes.h"
 #include "tnet/log.h"
 #include "tnet/release_memory.h"
 #include "websocket/connection.h"
@@ -15,6 +16,17 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr size_t kKeptScratch = 64 << 10;
+
+// Of an inbox, before the connections of the loop have their turn. A step is an item, or a publication's delivery to one
+// subscriber.
+constexpr TurnBudget kInboxTurn{512, 512 << 10};
+// Publications that one subscriber gets before the next subscriber has its turn.
+constexpr TurnBudget kGroupTurn{64, 64 << 10};
+
+// What an item takes: its place in a deque, whose blocks of 512 bytes have a few bytes left and cost a pointer each.
+constexpr size_t kItemBytes = 88;
+// What std::function allocates for the largest task there is, that of sendLatest: two texts, opcode and flag.
+constexpr size_t kTaskBytes = heapBytes(2 * sizeof(std::string) + 8);
 
 WsReceiver::Settings settingsOf(const WsRoute& route, std::optional<WsInflater::Settings> inflate) {
     WsReceiver::Settings settings;
@@ -50,73 +62,163 @@ WsLoop::WsLoop(IOLoop& loop, std::weak_ptr<WsTopics> topics)
 
 WsLoop::~WsLoop() = default;
 
-// --- The inbox ---
+// --- The inbox: any thread ---
 
-bool WsLoop::mayHaveSubscribers() {
-    if (connections() > 0) return true;
-    const std::lock_guard lock(m_mutex);
-    return !m_inbox.empty();
+// Of a publication, one that waits alone may be larger than the limit.
+bool WsLoop::hasRoom(size_t bytes) const {
+    if (m_waiting.items == 0) return true;
+    const WsTopicsPtr_t topics = m_topics.lock();
+    if (!topics) return true;  // nothing is published any more
+    const WsTopics::Settings& limits = topics->settings();
+    return m_waiting.items < limits.inboxItems && bytes <= limits.inboxBytes &&
+           m_waiting.bytes <= limits.inboxBytes - bytes;
 }
 
-bool WsLoop::post(Callback_t task) { return enqueue({nullptr, std::move(task)}); }
+WsLoop::Room WsLoop::reserve(size_t bytes) {
+    const std::lock_guard lock(m_mutex);
+    if (connections() == 0 && m_waiting.items == 0) return Room::NotNeeded;
+    if (!hasRoom(bytes)) return Room::None;
+    ++m_waiting.items;
+    m_waiting.bytes += bytes;
+    return Room::Reserved;
+}
 
-bool WsLoop::post(WsPublicationPtr_t publication) { return enqueue({std::move(publication), nullptr}); }
+bool WsLoop::reserveForTask(size_t bytes) {
+    const std::lock_guard lock(m_mutex);
+    if (!hasRoom(bytes)) return false;
+    ++m_waiting.items;
+    m_waiting.bytes += bytes;
+    return true;
+}
 
-bool WsLoop::enqueue(Item item) {
-    bool first = false;
+void WsLoop::reserveAlways(size_t bytes) {
+    const std::lock_guard lock(m_mutex);
+    ++m_waiting.items;
+    m_waiting.bytes += bytes;
+}
+
+void WsLoop::giveBack(size_t items, size_t bytes) {
+    const std::lock_guard lock(m_mutex);
+    m_waiting.items -= items;
+    m_waiting.bytes -= bytes;
+}
+
+size_t WsLoop::bytesOf(const WsPublication& publication) { return kItemBytes + publication.memoryBytes(); }
+
+size_t WsLoop::bytesOfTask(size_t textBytes) { return kItemBytes + kTaskBytes + textBytes; }
+
+void WsLoop::post(WsPublicationPtr_t publication, size_t bytes) {
+    enqueue({.publication = std::move(publication), .bytes = bytes});
+}
+
+void WsLoop::post(WeakWsConnectionPtr_t connection, WsTask_t task, size_t bytes) {
+    enqueue({.connection = std::move(connection), .task = std::move(task), .bytes = bytes});
+}
+
+void WsLoop::enqueue(Item item) {
     {
         const std::lock_guard lock(m_mutex);
         m_inbox.push_back(std::move(item));
-        first = !std::exchange(m_isWakeUnderWay, true);
+        if (std::exchange(m_isWakeUnderWay, true)) return;
     }
-    if (!first) return true;  // whoever was has seen to the wake
     try {
-        Callback_t run = [self = shared_from_this()] { self->runInbox(); };
-        if (isInLoopThread()) {
-            m_loop.addCallback(std::move(run));
-            return true;
-        }
-        if (m_tasks->post(std::move(run))) return true;
+        if (wakeLoop()) return;
     } catch (const std::bad_alloc&) {
         // It is in the inbox, and its turn comes with the next one's wake.
         const std::lock_guard lock(m_mutex);
         m_isWakeUnderWay = false;
-        return true;
+        return;
     }
-    std::vector<Item> dropped;  // destroyed outside the lock
+    std::deque<Item> dropped;  // the loop is gone; destroyed outside the lock
     const std::lock_guard lock(m_mutex);
     dropped.swap(m_inbox);
-    return false;
+    m_waiting = {};
 }
+
+// False: the loop is gone.
+bool WsLoop::wakeLoop() {
+    // The loop keeps this for as long as it has tasks of its own.
+    if (isInLoopThread()) return m_loop.addCallback([this] { runInbox(); }), true;
+    return m_tasks->post([self = shared_from_this()] { self->runInbox(); });
+}
+
+// --- The inbox: the loop ---
 
 void WsLoop::runInbox() {
-    {
+    if (m_batch.empty()) {
         const std::lock_guard lock(m_mutex);
         m_batch.swap(m_inbox);
+        m_publications = static_cast<size_t>(std::count_if(
+            m_batch.begin(), m_batch.end(), [](const Item& item) { return item.publication != nullptr; }));
+    }
+    Turn turn(kInboxTurn);
+    Waiting done;
+    while (!m_batch.empty() && !turn.isOver()) {
+        if (m_batch.front().task) {
+            runTask(turn, done);
+        } else {
+            if (m_groupSize == 0) beginGroup(turn);
+            deliverGroup(turn, done);
+        }
+    }
+    {
+        const std::lock_guard lock(m_mutex);
+        m_waiting.items -= std::min(done.items, m_waiting.items);
+        m_waiting.bytes -= std::min(done.bytes, m_waiting.bytes);
+        m_isWakeUnderWay = !m_batch.empty() || !m_inbox.empty();
+        if (!m_isWakeUnderWay) return;
+    }
+    try {
+        m_loop.addCallback([this] { runInbox(); });
+    } catch (const std::bad_alloc&) {
+        const std::lock_guard lock(m_mutex);  // as in enqueue()
         m_isWakeUnderWay = false;
     }
-    const auto publications = std::count_if(m_batch.begin(), m_batch.end(),
-                                            [](const Item& item) { return item.publication != nullptr; });
-    for (Item& item : m_batch) {
-        if (item.publication) {
-            publishHere(*item.publication, publications > 1);
-        } else {
-            item.task();
-        }
-        item = {};  // what it owns goes before the next one runs
-    }
-    m_batch.clear();
 }
 
-void WsLoop::publishHere(const WsPublication& publication, bool gather) {
+void WsLoop::popItem(Waiting& done) {
+    ++done.items;
+    done.bytes += m_batch.front().bytes;
+    m_batch.pop_front();
+}
+
+void WsLoop::runTask(Turn& turn, Waiting& done) {
+    turn.spend(m_batch.front().bytes);
+    const Item item = std::move(m_batch.front());  // what it owns goes before the next one runs
+    popItem(done);
+    if (const WsConnectionPtr_t connection = item.connection.lock())
+        connection->runPosted(item.task, item.bytes);
+}
+
+void WsLoop::beginGroup(Turn& turn) {
+    const std::string& topic = m_batch.front().publication->topic();
+    m_groupBytes = 0;
+    while (m_groupSize < m_batch.size() && m_groupSize < kGroupTurn.steps &&
+           m_groupBytes < kGroupTurn.bytes) {
+        const WsPublicationPtr_t& next = m_batch[m_groupSize].publication;
+        if (!next || next->topic() != topic) break;
+        m_groupBytes += next->frame()->size();
+        ++m_groupSize;
+    }
+    turn.spend(0, static_cast<uint32_t>(m_groupSize));
+    turn.spend(0, static_cast<uint32_t>(std::min<size_t>(m_tree.beginMatch(topic), UINT32_MAX)));
+}
+
+// To as many subscribers as the turn allows.
+void WsLoop::deliverGroup(Turn& turn, Waiting& done) {
+    const bool gather = m_publications > 1;
     size_t delivered = 0;
-    m_tree.match(publication.topic(), [&](WsSubscriber& subscriber) {
-        auto& connection = static_cast<WsConnection&>(subscriber);
+    while (WsSubscriber* const subscriber = m_tree.nextMatch(turn)) {
+        auto& connection = static_cast<WsConnection&>(*subscriber);
         connection.orAbort([&] {
-            if (connection.deliver(publication, gather)) ++delivered;
+            for (size_t i = 0; i < m_groupSize; ++i)
+                delivered += connection.deliver(*m_batch[i].publication, gather) ? 1 : 0;
         });
-    });
+        turn.spend(m_groupBytes, static_cast<uint32_t>(m_groupSize - 1));
+    }
     if (const WsTopicsPtr_t topics = m_topics.lock()) topics->noteDelivered(delivered);
+    if (m_tree.isMatching()) return;
+    for (; m_groupSize > 0; --m_groupSize) popItem(done);
 }
 
 // --- Connections ---

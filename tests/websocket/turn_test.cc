@@ -4,9 +4,11 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -173,6 +175,91 @@ TEST_F(WsTurnTest, AConnectionThatEndsWhileMessagesWaitTakesThemWithIt) {
     runRounds();
     EXPECT_EQ(seen, seenBefore);
     EXPECT_EQ(closes.size(), 1U);
+}
+
+// --- The inbox ---
+
+// Four talkers in a room whose members are on another loop kept that from answering anybody for a minute.
+TEST_F(WsTurnTest, PublicationsLetOthersHaveTheirTurn) {
+    bool isAnswered = false;
+    WsRoute route;
+    route.maxQueuedBytes = 64 << 20;
+    route.onMessage = [&](const WsConnectionPtr_t&, std::string_view, WsOpcode) { isAnswered = true; };
+    serve(std::move(route));
+    std::vector<std::unique_ptr<WsPeer>> peers;
+    for (int i = 0; i < 40; ++i) {
+        peers.push_back(open());
+        last().subscribe("room");
+    }
+    constexpr int kPublications = 300;
+    for (int i = 0; i < kPublications; ++i) {
+        ASSERT_EQ(ws().topics()->publish("room", std::to_string(i)), WsPublishStatus::Accepted);
+    }
+    loop()->runOnce(Duration::zero());
+    const uint64_t before = ws().topics()->stats().delivered;
+    EXPECT_GE(before, 100U);
+    EXPECT_LE(before, 700U);
+    peers[0]->text("other");
+    loop()->runOnce(Duration::zero());
+    EXPECT_TRUE(isAnswered);
+    EXPECT_LE(ws().topics()->stats().delivered, 2 * before + 100);
+    runRounds(50);
+    for (const auto& peer : peers) {
+        const auto frames = peer->frames();
+        ASSERT_EQ(frames.size(), static_cast<size_t>(kPublications));
+        for (int i = 0; i < kPublications; ++i)
+            ASSERT_EQ(frames[static_cast<size_t>(i)].payload, std::to_string(i));
+    }
+}
+
+// One publication is as much work as it has subscribers, and a large one is more.
+TEST_F(WsTurnTest, APublicationToManyTakesSeveralTurns) {
+    WsRoute route;
+    route.maxQueuedBytes = 64 << 20;
+    serve(std::move(route));
+    std::vector<std::unique_ptr<WsPeer>> peers;
+    for (int i = 0; i < 40; ++i) {
+        peers.push_back(open());
+        last().subscribe("room");
+    }
+    ws().topics()->publish("room", std::string(100'000, 'x'));
+    ws().topics()->publish("room", "next");
+    loop()->runOnce(Duration::zero());
+    EXPECT_GE(ws().topics()->stats().delivered, 4U);
+    EXPECT_LE(ws().topics()->stats().delivered, 8U);
+    // Members leave and come in the middle of it; whoever stays gets both, in order.
+    opened[20]->unsubscribe("room");
+    opened[39]->unsubscribe("room");
+    opened[0]->close();
+    opened[1]->abort();
+    auto late = open();
+    last().subscribe("room");
+    runRounds(50);
+    for (size_t i = 2; i < 39; ++i) {
+        EXPECT_EQ(peers[i]->shown(), i == 20 ? "" : "text(100000 bytes) text(next)") << i;
+    }
+    const std::string seen = late->shown();
+    EXPECT_TRUE(seen.empty() || seen.ends_with("text(next)")) << seen;
+}
+
+// Whatever other threads ask for is worked off in turns, too; an order that one thread gave is kept.
+TEST_F(WsTurnTest, WhatOtherThreadsAskForIsDoneInTurns) {
+    serve(WsRoute{});
+    const auto peer = open();
+    const auto connection = opened.back();
+    std::thread([&] {
+        for (int i = 0; i < 2000; ++i) connection->send(std::to_string(i));
+    }).join();
+    for (int round = 1; round <= 3; ++round) {
+        const size_t before = connection->queuedBytes();
+        loop()->runOnce(Duration::zero());
+        EXPECT_LT(connection->queuedBytes(), before);
+    }
+    EXPECT_GT(connection->queuedBytes(), 0U);
+    const auto frames = peer->frames();
+    ASSERT_EQ(frames.size(), 2000U);
+    for (size_t i = 0; i < 2000; ++i) ASSERT_EQ(frames[i].payload, std::to_string(i));
+    EXPECT_EQ(connection->queuedBytes(), 0U);
 }
 
 }  // namespace
