@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "http/field_list.h"
 #include "http/route_tree.h"
 #include "http/uri.h"
 #include "tnet/log.h"
@@ -30,16 +31,6 @@ std::string allowList(MethodSet methods) {
         list += methodName(static_cast<HttpMethod>(i));
     }
     return list;
-}
-
-// Lines of one name are one list: RFC 9110 §5.3.
-bool offersUpgrade(const HttpRequest& request, std::string_view token) {
-    const HttpHeaders& headers = request.headers();
-    for (size_t i = 0; i < headers.size(); ++i) {
-        if (!equalsIgnoreCase(headers[i].name, "Upgrade")) continue;
-        if (listContains(headers[i].value, token)) return true;
-    }
-    return false;
 }
 
 void logThrown(const HttpRequest& request, const char* what) {
@@ -147,7 +138,7 @@ HttpRoutePtr_t HttpRouter::wrapped(HttpResponse response) const {
 const HttpRoutePtr_t* HttpRouter::routeAt(const Endpoint& endpoint, const HttpRequest& request) {
     if (request.m_upgradeOffered && request.method() == HttpMethod::Get) {
         for (const Endpoint::ByToken& entry : endpoint.upgrades) {
-            if (offersUpgrade(request, entry.token)) return &entry.route;
+            if (listContains(request.headers(), "Upgrade", entry.token)) return &entry.route;
         }
     }
     const HttpRoutePtr_t* const route = endpoint.find(request.method());

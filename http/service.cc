@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "http/connection.h"
+#include "tnet/durations.h"
 #include "tnet/log.h"
 #include "tnet/release_memory.h"
 
@@ -13,6 +14,8 @@ namespace {
 
 constexpr size_t kSpareWorks = 64;
 constexpr size_t kKeptPendingCapacity = 64 << 10;
+constexpr std::chrono::seconds kFirstReturn{1};
+constexpr std::chrono::seconds kLastReturn{64};
 
 }  // namespace
 
@@ -26,6 +29,7 @@ void HttpWork::reset() {
     bodyBytes = 0;
     status = 0;
     sentBytes = 0;
+    outcome = HttpOutcome::Complete;
     framing = ResponseFraming::Body::None;
     if (takeOver) takeOver = nullptr;
     // What a handle may still refer to is not used again.
@@ -45,6 +49,7 @@ HttpService::HttpService(IOLoop* loop, const HttpRouter& router, const HttpLimit
 HttpService::~HttpService() {
     if (m_idleTimer.isValid()) m_loop->cancel(m_idleTimer);
     if (m_drainTimer.isValid()) m_loop->cancel(m_drainTimer);
+    if (m_memoryTimer.isValid()) m_loop->cancel(m_memoryTimer);
 }
 
 void HttpService::onConnection(const ConnectionPtr_t& connection) {
@@ -128,12 +133,31 @@ void HttpService::closeIdle() {
     }
 }
 
+// What large bodies took stays with the allocator when it is freed: tens of megabytes for each thread, since its
+// thresholds grow with what it sees. An answer is freed only when its client has taken it, so the look is repeated,
+// less and less often.
+void HttpService::returnMemorySoon() {
+    const TimePoint due = timeAfter(m_loop->now(), kFirstReturn);
+    if (m_memoryTimer.isValid() && m_memoryDue <= due) return;
+    if (m_memoryTimer.isValid()) m_loop->cancel(m_memoryTimer);
+    returnMemoryAfter(kFirstReturn);
+}
+
+void HttpService::returnMemoryAfter(std::chrono::seconds delay) {
+    m_memoryDue = timeAfter(m_loop->now(), delay);
+    m_memoryTimer = m_loop->runAfter(delay, [this, delay] {
+        m_memoryTimer = {};
+        returnFreeMemory();
+        if (delay < kLastReturn) returnMemoryAfter(2 * delay);
+    });
+}
+
 // Must not throw, but a log may be out of memory, or of what else it needs; a connection that is closing must go
 // through with it.
 void HttpService::logAccess(const HttpWork& work) const {
     try {
-        m_accessLog(
-            {work.exchange->request, work.status, work.sentBytes, m_loop->clock().now() - work.began});
+        m_accessLog({work.exchange->request, work.status, work.sentBytes, m_loop->clock().now() - work.began,
+                     work.outcome});
     } catch (const std::exception& error) {
         accessLogFailed(error.what());
     } catch (...) {

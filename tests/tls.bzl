@@ -3,8 +3,10 @@
 load("@rules_cc//cc:defs.bzl", "cc_library", "cc_test")
 
 # What tests/support/peer_tls reads. A name that ends in _cut: the bytes on the wire are cut at each fragment
-# size, rather than what they say.
+# size, rather than what they say. tls12 and tls13 have OpenSSL's record layer, compact is ours.
 _WIRES = {
+    "compact": {"TNET_TEST_TLS": "1.3", "TNET_TEST_TLS_COMPACT": "1"},
+    "compact_cut": {"TNET_TEST_TLS": "1.3", "TNET_TEST_TLS_COMPACT": "1", "TNET_TEST_TLS_CUT": "1"},
     "tls12": {"TNET_TEST_TLS": "1.2"},
     "tls12_cut": {"TNET_TEST_TLS": "1.2", "TNET_TEST_TLS_CUT": "1"},
     "tls13": {"TNET_TEST_TLS": "1.3"},

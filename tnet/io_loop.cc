@@ -4,6 +4,8 @@
 #include <cassert>
 #include <utility>
 
+#include "tnet/fork_watch.h"
+
 namespace tnet {
 namespace {
 
@@ -85,6 +87,7 @@ void IOLoop::runOnce(Duration maxWait) {
     m_inRound = true;
     const size_t ready = m_poller.wait(timeUntilNextWork(maxWait));
     m_now = m_clock.now();
+    ++m_round;
     dispatch(ready);
     if (const auto earliest = m_timers.earliest(); earliest && *earliest <= m_now) m_timers.run(m_now);
     runTasks();
@@ -187,7 +190,7 @@ void IOLoop::removeHandler(int fd, Removal removal) {
     assert(isInLoopThread() && "handlers belong to the loop's thread");
     const auto index = static_cast<size_t>(fd);
     if (index >= m_slots.size() || !m_slots[index].handler) return;
-    if (removal == Removal::DescriptorStays) m_poller.remove(fd);
+    if (removal == Removal::DescriptorStays || hasForked()) m_poller.remove(fd);
     retire(std::move(m_slots[index].handler));
     m_slots[index].handler.reset();
 }

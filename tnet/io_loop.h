@@ -83,6 +83,9 @@ public:
     TimePoint now() const { return m_now; }
     const Clock& clock() const { return m_clock; }
 
+    // Counts the rounds of callbacks: what happens while it stays the same, happens before others have their turn.
+    uint64_t round() const { return m_round; }
+
     bool isInLoopThread() const;
 
     // Keeps `what` until the loop is destroyed, as the last thing to go: for what a layer has once per loop.
@@ -138,6 +141,7 @@ private:
     TaskQueuePtr_t m_tasks;
     TimerQueue m_timers;
     TimePoint m_now;
+    uint64_t m_round = 0;
 
     std::vector<Slot> m_slots;  // by descriptor
     uint32_t m_generation = 0;

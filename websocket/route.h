@@ -85,7 +85,8 @@ struct WsRoute {
     int serverMaxWindowBits = 15;              // } 9 to 15; Dedicated
     int clientMaxWindowBits = 15;              // } only
     Milliseconds releaseWindowsAfter{60'000};  // Dedicated: without a message; zero: never
-    // False: 403. `origin`: the Origin field, empty if there is none (no browser, then).
+    // False: 403. `origin`: the Origin field, empty if there is none (no browser, then). isOwnOrigin (http/origin.h)
+    // lets in the pages of this service only; isSameOrigin compares with others.
     std::function<bool(std::string_view origin, const HttpRequest& request)> checkOrigin{};
     // Otherwise WsConnection::request() is empty once onOpen has returned.
     bool keepRequest = true;

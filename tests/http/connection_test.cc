@@ -2,6 +2,7 @@
 // streams, deadlines and upgrades have files of their own.
 #include "http/connection.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -176,6 +177,7 @@ TEST_F(HttpConnectionTest, TheNextRequestWaitsUntilTheOneBeforeIsAnswered) {
         ASSERT_EQ(held.size(), 1U);
         EXPECT_TRUE(held.back().respond(HttpResponse::text("held " + std::to_string(i))));
         held.clear();
+        peer->connection()->flush();
         const Replies after = parseReplies(peer->takeWritten());
         ASSERT_EQ(after.size(), 1U);
         EXPECT_EQ(after[0].body, "held " + std::to_string(i));
@@ -567,13 +569,48 @@ TEST_F(HttpConnectionTest, AnAnswerLargerThanTheQueueMayBeIsSentAllTheSame) {
     }
 }
 
-TEST_F(HttpConnectionTest, AFileThatIsShorterThanPromisedBreaksOff) {
+// A hundred bytes of the heap were sent for a body without a file; a file that was shorter broke off after its head.
+TEST_F(HttpConnectionTest, AFileThatIsNotThereOrShorterThanSaidIs500) {
     const SharedFilePtr_t file = makeFile("short");
+    const auto closed = std::make_shared<const FileDescriptor>();
+    const auto directory = std::make_shared<const FileDescriptor>(::open("/", O_RDONLY | O_CLOEXEC));
+    constexpr size_t kMost = SIZE_MAX;
+    for (const HttpResponse::FileBody& body : std::vector<HttpResponse::FileBody>{{nullptr, 0, 100},
+                                                                                  {closed, 0, 100},
+                                                                                  {directory, 0, 1},
+                                                                                  {file, 0, 6},
+                                                                                  {file, 5, 1},
+                                                                                  {file, 6, 1},
+                                                                                  {file, -1, 1},
+                                                                                  {file, 1, kMost},
+                                                                                  {file, 0, kMost}}) {
+        startOver();
+        router().get("/file", [&](const HttpRequest&) { return HttpResponse(200).setBody(body); });
+        const Reply reply = askOne(getRequest("/file"));
+        EXPECT_EQ(reply.status, 500) << body.offset << " " << body.size;
+        EXPECT_TRUE(log().contains("handler of GET /file answered with a file that is not there"));
+        EXPECT_EQ(ask(headRequest("/file"), ScriptedPeer::kWhole, {0})[0].status, 500);
+    }
+    startOver();
+    router().get("/file/:offset", [&](const HttpRequest& request) {
+        const int offset = std::stoi(std::string(request.param("offset")));
+        return HttpResponse(200).setBody(
+            HttpResponse::FileBody{file, offset, static_cast<size_t>(5 - offset)});
+    });
+    EXPECT_EQ(askOne(getRequest("/file/0")).body, "short");
+    EXPECT_EQ(askOne(getRequest("/file/5")).body, "");
+}
+
+TEST_F(HttpConnectionTest, AFileThatShrinksMeanwhileBreaksOff) {
+    const SharedFilePtr_t file = makeFile(patternOf(100));
     router().get("/file", [&](const HttpRequest&) {
         return HttpResponse(200).setBody(HttpResponse::FileBody{file, 0, 100});
     });
     const auto peer = connect();
-    peer->feed(getRequest("/file"));
+    peer->transport().blockWrites();
+    peer->feed(getRequest("/file")).settle();
+    ASSERT_EQ(::ftruncate(file->get(), 50), 0);
+    peer->transport().unblockWrites();
     const Replies replies = parseReplies(peer->collectUntilClosed());
     EXPECT_EQ(replies.size(), 0U);  // not whole: the client can tell
 }

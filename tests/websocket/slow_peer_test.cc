@@ -85,6 +85,7 @@ TEST_F(WsSlowPeerTest, AboveTheHighWaterMarkSendSaysQueuedAndOnDrainFollowsOnce)
     serve(draining(slowRoute(WsOverflow::Close)));
     const auto peer = open();
     EXPECT_EQ(last().send(message(0)), WsSendStatus::Accepted);
+    runRounds(1);
     peer->block();
     for (int i = 1; i <= 9; ++i) EXPECT_EQ(last().send(message(i)), WsSendStatus::Accepted) << i;
     EXPECT_EQ(last().send(message(10)), WsSendStatus::Queued);

@@ -28,14 +28,17 @@ int writeOutput(BIO*, const char* bytes, size_t size, size_t* written) {
 
 int readInput(BIO* bio, char* into, size_t size, size_t* read) {
     BIO_clear_retry_flags(bio);
-    ByteBuffer& input = SslBuffers::ofThread().input;
-    if (input.empty()) {
+    SslBuffers& buffers = SslBuffers::ofThread();
+    // One whole record at a time: a part of one would cost the connection a buffer inside OpenSSL.
+    const size_t recordBytes = buffers.turn.isOver() ? 0 : firstRecordBytes(buffers.input.view());
+    if (recordBytes == 0) {
         BIO_set_retry_read(bio);
         return 0;
     }
-    *read = std::min(size, input.size());
-    std::memcpy(into, input.data(), *read);
-    input.consume(*read);
+    *read = std::min(size, recordBytes);
+    std::memcpy(into, buffers.input.data(), *read);
+    buffers.input.consume(*read);
+    buffers.turn.spend(*read);
     return 1;
 }
 
@@ -86,22 +89,37 @@ SslCodec::Opened OpensslCodec::handshake(SslBuffers&) {
     return failed(reason);
 }
 
-SslCodec::Opened OpensslCodec::open(SslBuffers&, char* into, size_t size) {
+SslCodec::Opened OpensslCodec::open(SslBuffers& buffers, char* into, size_t size) {
     size_t opened = 0;
     while (opened < size) {
-        forgetErrors();
+        // OpenSSL would allocate and free a buffer to find out that there is nothing.
+        const bool mayHaveMore = !buffers.turn.isOver() && firstRecordBytes(buffers.input.view()) > 0;
+        if (!mayHaveMore && !hasPendingInput()) return {Status::NeedsInput, opened};
+        if (opened == 0) forgetErrors();
         size_t bytes = 0;
         const int result = SSL_read_ex(m_ssl.get(), into + opened, size - opened, &bytes);
         opened += bytes;
         if (result == 1) continue;
         const int reason = SSL_get_error(m_ssl.get(), result);
-        if (reason == SSL_ERROR_WANT_READ) return {Status::NeedsInput, opened};
+        if (reason == SSL_ERROR_WANT_READ) continue;  // a record without data
         if (reason == SSL_ERROR_ZERO_RETURN) return {Status::End, opened};
         Opened failure = failed(reason);
         failure.bytes = opened;
         return failure;
     }
     return {Status::Ok, opened};
+}
+
+// OpenSSL has a buffer for the longest record while it writes any. That of short records is one that malloc has at
+// hand.
+void OpensslCodec::fitWriteBuffer(size_t recordBytes) {
+    constexpr size_t kShortRecordBytes = 768;
+    const bool isShort = recordBytes <= kShortRecordBytes;
+    if (isShort == m_isWritingShort) return;
+    m_isWritingShort = isShort;
+    const auto most = static_cast<long>(isShort ? kShortRecordBytes : kMaxRecordPlainBytes);
+    SSL_ctrl(m_ssl.get(), SSL_CTRL_SET_MAX_SEND_FRAGMENT, most, nullptr);
+    SSL_ctrl(m_ssl.get(), SSL_CTRL_SET_SPLIT_SEND_FRAGMENT, most, nullptr);
 }
 
 bool OpensslCodec::seal(SslBuffers&, PlainPieces& plain) {
@@ -118,7 +136,7 @@ bool OpensslCodec::seal(SslBuffers&, PlainPieces& plain) {
         }
         record = gathered.data();
     }
-    forgetErrors();
+    fitWriteBuffer(size);
     size_t written = 0;
     return SSL_write_ex(m_ssl.get(), record, size, &written) == 1 && written == size;
 }

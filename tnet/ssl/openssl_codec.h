@@ -26,8 +26,10 @@ public:
 
 private:
     Opened failed(int reason);
+    void fitWriteBuffer(size_t recordBytes);
 
     SslPtr_t m_ssl;
+    bool m_isWritingShort = false;
 };
 
 }  // namespace tnet
