@@ -6,9 +6,11 @@
 #include <exception>
 #include <utility>
 
+#include "tnet/durations.h"
 #include "tnet/heap_bytes.h"
 #include "tnet/log.h"
 #include "tnet/stack_buffer.h"
+#include "tnet/turn.h"
 #include "websocket/backlog.h"
 #include "websocket/loop.h"
 
@@ -17,9 +19,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// Of one connection, before the others have their turn; a message more may come with it.
-constexpr size_t kMessagesPerTurn = 256;
-constexpr size_t kBytesPerTurn = 256 << 10;
+// Of what one connection brings, before the others have their turn: messages, pieces and control frames, and their bytes as
+// they were decompressed.
+constexpr TurnBudget kReceiveTurn{256, 256 << 10};
 
 constexpr std::string_view kTooSlow = "too slow";
 
@@ -133,39 +135,45 @@ bool WsConnection::hasOwnWindow() const {
 
 void WsConnection::onRead(const WsConnectionPtr_t& self, std::span<char> input) {
     if (state() > State::Closing) return;
-    m_heard = true;
+    if (m_silentLooks != 0) heard();
     std::unique_ptr<WsReceiver>& spare = m_deflate ? m_lane.spareInflated : m_lane.sparePlain;
     if (!m_receiver && !hasOwnWindow()) m_receiver = std::move(spare);
     if (!m_receiver) {
         const WsReceiver::Settings& settings = m_deflate ? m_lane.inflated : m_lane.plain;
         m_receiver = std::make_unique<WsReceiver>(hasOwnWindow() ? m_deflate->receiving : settings);
     }
-    size_t bytes = 0;
-    for (size_t messages = 1;; ++messages) {
+    if (m_receiver->hasRest()) input = m_receiver->rest();  // nothing else is read meanwhile
+    // Little input can be much to do: compressed, or in small messages.
+    Turn turn(kReceiveTurn);
+    for (;;) {
+        const bool isLeft = !input.empty() || m_receiver->canGoOn();
+        if (isLeft && (m_isPausedByUser || turn.isOver())) return keepRest(input);
         const WsReceiver::Event event = m_receiver->next(input);
         if (event == WsReceiver::Event::NeedMore) break;
-        bytes += m_receiver->payload().size();
-        const bool isWhole = event != WsReceiver::Event::Piece || m_receiver->isLast();
-        if (!handle(self, event)) return;
-        if (isWhole && !input.empty() && (bytes >= kBytesPerTurn || messages >= kMessagesPerTurn)) {
-            deferRest({input.data(), input.size()});
-            break;
-        }
+        turn.spend(m_receiver->payload().size());
+        if (event != WsReceiver::Event::Part && !handle(self, event)) return;
     }
+    m_receiver->dropRest();
     if (m_receiver->isIdle() && !hasOwnWindow()) spare = std::move(m_receiver);
+    if (!m_isPausedByUser && m_connection->isReadingPaused()) m_connection->resumeReading();
 }
 
-// The other connections have their turn first. Little input can be much to do: compressed, or in small messages.
-void WsConnection::deferRest(std::string rest) {
-    m_hasRest = true;
+// Until the loop's next round, or until the user resumes.
+void WsConnection::keepRest(std::span<char> input) {
+    m_receiver->keep(input);
     m_connection->pauseReading();
-    m_home->loop().addCallback([weak = weak_from_this(), rest = std::move(rest)]() mutable {
+    if (!m_isPausedByUser) goOnLater();
+}
+
+void WsConnection::goOnLater() {
+    if (std::exchange(m_goesOnLater, true)) return;
+    m_home->loop().addCallback([weak = weak_from_this()] {
         const WsConnectionPtr_t self = weak.lock();
-        if (!self || self->m_connection == nullptr) return;
-        self->m_hasRest = false;
-        const ConnectionPtr_t connection = self->m_connection->shared_from_this();
-        connection->redeliver(std::move(rest));
-        if (!self->m_hasRest && !self->m_isPausedByUser) connection->resumeReading();
+        if (!self) return;
+        self->m_goesOnLater = false;
+        if (self->m_connection == nullptr || self->m_isPausedByUser || !self->hasRest()) return;
+        self->m_connection->shared_from_this()->redeliver(
+            {});  // as an event: what is sent meanwhile is gathered
     });
 }
 
@@ -182,7 +190,8 @@ bool WsConnection::handle(const WsConnectionPtr_t& self, WsReceiver::Event event
     }
     if (isData) m_lastMessage = m_home->loop().now();
     switch (event) {
-        case WsReceiver::Event::NeedMore: break;
+        case WsReceiver::Event::NeedMore:
+        case WsReceiver::Event::Part: break;
         case WsReceiver::Event::Message:
             if (isClosing || !route().onMessage) break;
             guarded("onMessage", [&] { route().onMessage(self, receiver.payload(), receiver.opcode()); });
@@ -207,6 +216,23 @@ bool WsConnection::handle(const WsConnectionPtr_t& self, WsReceiver::Event event
     return state() <= State::Closing;
 }
 
+void WsConnection::heard() {
+    if (std::exchange(m_silentLooks, uint8_t{0}) == kAwaitsPong) m_home->heardAgain(m_lane, *this);
+}
+
+bool WsConnection::isPingDue(bool awaitsPong) {
+    // While reading is paused the peer cannot be heard.
+    if (state() != State::Open || m_connection == nullptr || isPaused()) return noteHeard(), false;
+    if (++m_silentLooks < kLooksPerPing) return false;
+    m_silentLooks = awaitsPong ? kAwaitsPong : 0;
+    return true;
+}
+
+void WsConnection::notePongMissed() {
+    noteHeard();
+    if (!isPaused()) abort();
+}
+
 bool WsConnection::isTooOften() {
     if (route().maxMessagesPerSecond == 0) return false;
     const auto time =
@@ -224,17 +250,19 @@ void WsConnection::pauseReading() {
 
 void WsConnection::resumeReading() {
     if (m_connection == nullptr) return;
-    m_heard = true;  // it could not be
+    if (m_silentLooks != 0) heard();  // it could not be
     m_isPausedByUser = false;
-    if (!m_hasRest) m_connection->resumeReading();
+    if (!hasRest()) return m_connection->resumeReading();
+    orAbort([&] { goOnLater(); });
 }
 
 void WsConnection::lookAfter(TimePoint now) {
     if (state() != State::Open) return;
     const Duration quiet = now - m_lastMessage;
-    if (route().idleTimeout > milliseconds::zero() && quiet >= route().idleTimeout)
+    if (route().idleTimeout > milliseconds::zero() && quiet >= saturated(route().idleTimeout))
         return closeHere(WsCloseCode::GoingAway, "idle");
-    if (route().releaseWindowsAfter <= milliseconds::zero() || quiet < route().releaseWindowsAfter) return;
+    const Duration release = saturated(route().releaseWindowsAfter);
+    if (release <= Duration::zero() || quiet < release) return;
     if (m_deflate && m_deflate->own) m_deflate->own->release();
     if (m_receiver && m_receiver->isIdle()) m_receiver->compact();
 }
@@ -372,7 +400,7 @@ WsSendStatus WsConnection::afterSend(const SendResult& result) {
     if (isMuch || m_queued.load(std::memory_order_relaxed) > 0) noteQueued();
     if (!isMuch) return WsSendStatus::Accepted;
     m_connection->setWriteCompleteWanted(true);
-    waiting().isPieceQueued = m_streaming.has_value();
+    waiting().isPieceQueued = isStreaming();
     return WsSendStatus::Queued;
 }
 
@@ -405,7 +433,7 @@ WsSendStatus WsConnection::overflowed() {
 }
 
 WsSendStatus WsConnection::closeAsTooSlow() {
-    if (m_streaming && m_waiting) m_waiting->messages.clear();
+    if (isStreaming() && m_waiting) m_waiting->messages.clear();
     closeHere(route().overflowCode, kTooSlow);
     return WsSendStatus::Closed;
 }
@@ -413,7 +441,7 @@ WsSendStatus WsConnection::closeAsTooSlow() {
 // --- Messages that wait ---
 
 bool WsConnection::mustWait() {
-    if (m_streaming || (m_waiting && !m_waiting->messages.empty())) return true;
+    if (isStreaming() || (m_waiting && !m_waiting->messages.empty())) return true;
     if (route().overflow != WsOverflow::DropOldest && route().overflow != WsOverflow::KeepLatest)
         return false;
     return m_connection->queuedBytes() > handedOverBytes() && !m_connection->flush();
@@ -457,7 +485,7 @@ WsConnection::Waiting& WsConnection::waiting() {
 }
 
 void WsConnection::sendWaiting() {
-    while (m_waiting && !m_waiting->messages.empty() && !m_streaming &&
+    while (m_waiting && !m_waiting->messages.empty() && !isStreaming() &&
            m_connection->queuedBytes() <= handedOverBytes())
         handOver();
 }
@@ -474,7 +502,7 @@ void WsConnection::onWriteComplete(const WsConnectionPtr_t& self) {
     };
     if (m_waiting && !m_waiting->messages.empty()) {
         // They wait for the last piece of a message, and whoever sends it perhaps for this.
-        if (m_streaming && std::exchange(m_waiting->isPieceQueued, false)) tell();
+        if (isStreaming() && std::exchange(m_waiting->isPieceQueued, false)) tell();
         return;
     }
     m_connection->setWriteCompleteWanted(false);
@@ -489,17 +517,16 @@ bool WsConnection::beginMessage(WsOpcode opcode) {
     if (!isOpen()) return false;
     assert(isInLoopThread());
     assert(!isControl(opcode) && opcode != WsOpcode::Continuation);
-    if (m_streaming) return false;
+    if (isStreaming()) return false;
     while (m_waiting && !m_waiting->messages.empty()) handOver();  // what was sent before comes before
-    m_streaming = opcode;
-    m_pieceSent = false;
+    m_streaming = opcode == WsOpcode::Text ? Streaming::TextBegins : Streaming::BinaryBegins;
     return true;
 }
 
 WsSendStatus WsConnection::sendPiece(std::string_view piece, bool last) {
     if (!isOpen()) return WsSendStatus::Closed;
     assert(isInLoopThread());
-    assert(m_streaming && "beginMessage comes first");
+    assert(isStreaming() && "beginMessage comes first");
     WsSendStatus status = WsSendStatus::Closed;
     orAbort([&] { status = sendPieceHere(piece, last); });
     return status;
@@ -508,10 +535,13 @@ WsSendStatus WsConnection::sendPiece(std::string_view piece, bool last) {
 WsSendStatus WsConnection::sendPieceHere(std::string_view piece, bool last) {
     if (!hasRoom(piece.size())) return closeAsTooSlow();  // a message with a gap is none
     m_lastMessage = m_home->loop().now();
-    const WsOpcode opcode = std::exchange(m_pieceSent, true) ? WsOpcode::Continuation : *m_streaming;
+    WsOpcode opcode = WsOpcode::Continuation;
+    if (m_streaming == Streaming::TextBegins) opcode = WsOpcode::Text;
+    if (m_streaming == Streaming::BinaryBegins) opcode = WsOpcode::Binary;
+    m_streaming = Streaming::GoesOn;
     const WsSendStatus status = sendFrame(piece, opcode, last, false);
     if (!last) return status;
-    m_streaming.reset();
+    m_streaming = Streaming::None;
     sendWaiting();
     return status;
 }
@@ -560,12 +590,12 @@ void WsConnection::endForMemory() noexcept {
 void WsConnection::closeHere(WsCloseCode code, std::string_view reason) {
     if (state() != State::Open || m_connection == nullptr) return;
     m_ending = std::make_unique<Ending>(Ending{code, std::string(reason)});
-    while (m_waiting && !m_waiting->messages.empty() && !m_streaming) handOver();
+    while (m_waiting && !m_waiting->messages.empty() && !isStreaming()) handOver();
     setState(State::Closing);
     sendClose(code, reason);
     resumeReading();  // for the peer's Close
     if (route().closeTimeout <= milliseconds::zero()) return;
-    m_ending->timer = m_home->loop().runAfter(route().closeTimeout, [weak = weak_from_this()] {
+    m_ending->timer = m_home->loop().runAfter(saturated(route().closeTimeout), [weak = weak_from_this()] {
         const WsConnectionPtr_t self = weak.lock();
         if (self && self->m_connection != nullptr) self->m_connection->close();
     });
