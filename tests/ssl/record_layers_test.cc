@@ -68,7 +68,8 @@ public:
     // The whole inner plaintext of a record: content, its type, zeros (RFC 8446 §5.2).
     void sendInner(std::string inner) {
         const auto type = static_cast<RecordType>(inner.empty() ? 0 : inner.back());
-        if (inner.empty()) return sendRaw(kData, std::string(16, '\0'));  // nothing but a tag, and a wrong one
+        if (inner.empty())
+            return sendRaw(kData, std::string(16, '\0'));  // nothing but a tag, and a wrong one
         inner.pop_back();
         const iovec piece{inner.data(), inner.size()};
         PlainPieces plain(&piece, 1);
@@ -80,8 +81,9 @@ public:
         sendInner(content + type + std::string(zeros, '\0'));
     }
     void sendRaw(char type, const std::string& body, char minor = 3) {
-        m_wire += std::string{type, 3, minor, static_cast<char>(body.size() >> 8), static_cast<char>(body.size())} +
-                  body;
+        m_wire +=
+            std::string{type, 3, minor, static_cast<char>(body.size() >> 8), static_cast<char>(body.size())} +
+            body;
     }
     void sendWire(const std::string& bytes) { m_wire += bytes; }
     void takeNextKey() { m_write->update(); }
@@ -160,7 +162,8 @@ std::string whatBecomesOf(bool isCompact, const std::function<void(Peer&)>& act,
     client.feed(lower->takeWritten());
     EXPECT_EQ(client.takeReceived(), "pong");
 
-    const TlsSuite* const suite = TlsSuite::find(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(client.ssl())));
+    const TlsSuite* const suite =
+        TlsSuite::find(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(client.ssl())));
     Peer peer;
     peer.m_write = std::make_unique<TlsKey>(*suite, bytesOf(secrets.client), 1);
     TlsKey reader(*suite, bytesOf(secrets.server), 1);
@@ -233,17 +236,34 @@ std::vector<Case> makeCases() {
         }
     }
     // Alerts: length, level, description.
-    for (const std::string& content :
-         {numbers({}), numbers({1}), numbers({2}), numbers({1, 0}), numbers({2, 0}), numbers({0, 0}), numbers({3, 0}),
-          numbers({1, 0, 0}), numbers({1, 0, 1, 0}), numbers({2, 20, 2, 20}), numbers({1, 90}), numbers({2, 90}),
-          numbers({1, 42}), numbers({2, 42}), numbers({3, 42}), numbers({0, 42}), numbers({1, 255}), numbers({2, 255}),
-          numbers({1, 100}), numbers({1, 1}), numbers({1, 0, 0, 0, 0})}) {
+    for (const std::string& content : {numbers({}),
+                                       numbers({1}),
+                                       numbers({2}),
+                                       numbers({1, 0}),
+                                       numbers({2, 0}),
+                                       numbers({0, 0}),
+                                       numbers({3, 0}),
+                                       numbers({1, 0, 0}),
+                                       numbers({1, 0, 1, 0}),
+                                       numbers({2, 20, 2, 20}),
+                                       numbers({1, 90}),
+                                       numbers({2, 90}),
+                                       numbers({1, 42}),
+                                       numbers({2, 42}),
+                                       numbers({3, 42}),
+                                       numbers({0, 42}),
+                                       numbers({1, 255}),
+                                       numbers({2, 255}),
+                                       numbers({1, 100}),
+                                       numbers({1, 1}),
+                                       numbers({1, 0, 0, 0, 0})}) {
         for (const size_t zeros : {0, 40}) {
-            add("alert " + hexOf(content) + ", padding " + std::to_string(zeros), [content, zeros](Peer& peer) {
-                peer.send(kData, "data");
-                peer.send(kAlert, content, zeros);
-                peer.send(kData, "next");
-            });
+            add("alert " + hexOf(content) + ", padding " + std::to_string(zeros),
+                [content, zeros](Peer& peer) {
+                    peer.send(kData, "data");
+                    peer.send(kAlert, content, zeros);
+                    peer.send(kData, "next");
+                });
         }
     }
     add("alert in two records", [](Peer& peer) {
@@ -293,12 +313,13 @@ std::vector<Case> makeCases() {
                 });
         }
         for (size_t at = 1; at < update.size(); ++at) {
-            add("KeyUpdate " + std::to_string(value) + " cut at " + std::to_string(at), [update, at](Peer& peer) {
-                peer.send(kHandshake, update.substr(0, at));
-                peer.send(kHandshake, update.substr(at));
-                peer.takeNextKey();
-                peer.send(kData, "next");
-            });
+            add("KeyUpdate " + std::to_string(value) + " cut at " + std::to_string(at),
+                [update, at](Peer& peer) {
+                    peer.send(kHandshake, update.substr(0, at));
+                    peer.send(kHandshake, update.substr(at));
+                    peer.takeNextKey();
+                    peer.send(kData, "next");
+                });
         }
         add("KeyUpdate " + std::to_string(value) + ", a byte a record", [update](Peer& peer) {
             for (const char byte : update) peer.send(kHandshake, {byte});
@@ -324,14 +345,16 @@ std::vector<Case> makeCases() {
     }
     for (size_t at = 1; at < 5; ++at) {
         const std::string update = message(kKeyUpdate, numbers({1}));
-        const auto between = [&add, update, at](const std::string& what, const std::function<void(Peer&)>& act) {
-            add("KeyUpdate cut at " + std::to_string(at) + ", " + what + " between", [update, at, act](Peer& peer) {
-                peer.send(kHandshake, update.substr(0, at));
-                act(peer);
-                peer.send(kHandshake, update.substr(at));
-                peer.takeNextKey();
-                peer.send(kData, "next");
-            });
+        const auto between = [&add, update, at](const std::string& what,
+                                                const std::function<void(Peer&)>& act) {
+            add("KeyUpdate cut at " + std::to_string(at) + ", " + what + " between",
+                [update, at, act](Peer& peer) {
+                    peer.send(kHandshake, update.substr(0, at));
+                    act(peer);
+                    peer.send(kHandshake, update.substr(at));
+                    peer.takeNextKey();
+                    peer.send(kData, "next");
+                });
         };
         between("data", [](Peer& peer) { peer.send(kData, "data"); });
         between("empty data", [](Peer& peer) { peer.send(kData, ""); });
@@ -374,10 +397,11 @@ std::vector<Case> makeCases() {
     for (const int type : {0, 20, 21, 22, 23, 24, 71, 128, 255}) {
         for (const std::string& body : {numbers({}), numbers({1}), numbers({1, 0}), numbers({2, 42}),
                                         std::string(16, 'x'), std::string(17, 'x'), std::string(40, 'x')}) {
-            add("unprotected record of type " + std::to_string(type) + ": " + hexOf(body), [type, body](Peer& peer) {
-                peer.sendRaw(static_cast<char>(type), body);
-                peer.send(kData, "next");
-            });
+            add("unprotected record of type " + std::to_string(type) + ": " + hexOf(body),
+                [type, body](Peer& peer) {
+                    peer.sendRaw(static_cast<char>(type), body);
+                    peer.send(kData, "next");
+                });
         }
     }
     for (const char minor : {'\0', '\1', '\2', '\4', '\xff'}) {
@@ -422,7 +446,8 @@ TEST(RecordLayersTest, CompactConnectionsAnswerEachRecordAsOpensslDoes) {
         for (const size_t cut : {SIZE_MAX, size_t{7}, size_t{1}}) {
             EXPECT_EQ(whatBecomesOf(true, each.act, cut), expected) << each.name << ", cut " << cut;
             if (testing::Test::HasFailure() && std::getenv("VERBOSE")) break;
-            if (expected.size() > 0 && cut == SIZE_MAX && each.name.find("16") != std::string::npos) break;  // long
+            if (expected.size() > 0 && cut == SIZE_MAX && each.name.find("16") != std::string::npos)
+                break;  // long
         }
         ++count;
     }

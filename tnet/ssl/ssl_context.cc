@@ -38,9 +38,10 @@ Status checkCompact(const SslServerSettings& settings) {
     if (settings.kernelTls && !settings.compactConnections)
         return makeError(std::errc::invalid_argument, "kernelTls: needs compactConnections");
     if (settings.compactConnections && EVP_default_properties_is_fips_enabled(nullptr) == 1)
-        return makeError(std::errc::not_supported,
-                         "compactConnections: OpenSSL is set up for FIPS, and the records of compact connections "
-                         "are not OpenSSL's");
+        return makeError(
+            std::errc::not_supported,
+            "compactConnections: OpenSSL is set up for FIPS, and the records of compact connections "
+            "are not OpenSSL's");
     return Done{};
 }
 

@@ -184,7 +184,7 @@ private:
 
         std::unique_ptr<OpensslCodec> codec;
         std::unique_ptr<TlsSecrets> secrets{};  // only where the connection is to be compact
-        size_t discardedBytes = 0;  // of a plain request
+        size_t discardedBytes = 0;              // of a plain request
         bool isBegun = false;
         bool isFirstSeen = false;  // the first record's header
         bool isPlainAnswered = false;

@@ -54,8 +54,7 @@ const TlsSuite* TlsSuite::find(uint16_t id) {
     static const TlsSuite aes256{fetchCipher("AES-256-GCM"), fetchDigest("SHA384"), 32, 48};
     static const TlsSuite chacha{fetchCipher("ChaCha20-Poly1305"), fetchDigest("SHA256"), 32, 32};
     const auto ifThere = [](const TlsSuite& suite) {
-        const bool isThere =
-            suite.cipher != nullptr && suite.digest != nullptr && keyDerivation() != nullptr;
+        const bool isThere = suite.cipher != nullptr && suite.digest != nullptr && keyDerivation() != nullptr;
         return isThere ? &suite : nullptr;
     };
     switch (id) {

@@ -120,7 +120,8 @@ TlsSecrets::Capture::~Capture() {
     m_secrets.m_written += countRecords(m_buffers.output.view().substr(m_countFrom));
 }
 
-void TlsSecrets::onMessage(int isSent, int, int contentType, const void* bytes, size_t size, SSL*, void* self) {
+void TlsSecrets::onMessage(int isSent, int, int contentType, const void* bytes, size_t size, SSL*,
+                           void* self) {
     if (isSent != 1 || contentType != SSL3_RT_HANDSHAKE) return;
     static_cast<TlsSecrets*>(self)->noteMessage({static_cast<const char*>(bytes), size});
 }
@@ -161,8 +162,7 @@ void TlsSecrets::onKeyLog(const SSL*, const char* line) {
 std::unique_ptr<TlsRecords> TlsSecrets::makeRecords() const {
     if (SSL_version(m_ssl) != TLS1_3_VERSION || SSL_has_pending(m_ssl) == 1) return nullptr;
     if (m_extensions != Extensions::Known) return nullptr;
-    const TlsSuite* const suite =
-        TlsSuite::find(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(m_ssl)));
+    const TlsSuite* const suite = TlsSuite::find(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(m_ssl)));
     if (suite == nullptr) return nullptr;
     if (m_client.size != suite->secretBytes || m_server.size != suite->secretBytes) return nullptr;
     return std::make_unique<TlsRecords>(*suite, std::span(m_client.bytes.data(), m_client.size),
