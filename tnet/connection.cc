@@ -378,14 +378,14 @@ void Connection::writeQueue() {
     size_t taken = 0;
     while (!m_queue->empty()) {
         size_t offered = 0;
-        IoResult result{IoStatus::WantWrite};
-        if (!turn.isOver()) result = writeFront(turn.bytesLeft(), offered);
+        const IoResult result = writeFront(turn.bytesLeft(), offered);
         if (result.status == IoStatus::Failed || result.status == IoStatus::End) return writeFailed(result);
         m_queue->consume(result.bytes);
         if (result.bytes > 0) m_lastActivity = m_loop->now();
+        if (m_queue->empty()) break;
         taken += result.bytes;
         turn.spend(result.bytes);
-        if (result.bytes == 0 || result.bytes < offered) {
+        if (result.bytes < offered || turn.isOver()) {
             m_writeWait = result.status == IoStatus::WantRead ? Wait::Readable : Wait::Writable;
             return m_queue->watch().took(taken, m_loop->now());
         }
