@@ -307,6 +307,7 @@ TEST_F(SslHazardsTest, WriteCompleteComesWithTheLastByteOfTheLastRecord) {
     w.transport().blockWrites();
     w.transport().unblockWrites();
     w.connection().send("whole");
+    w.connection().flush();
     w.transport().blockWrites();
     w.peer.settle();
     EXPECT_FALSE(w.log.has(Conn_WriteCompleteEvent));
