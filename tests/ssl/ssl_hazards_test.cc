@@ -304,9 +304,9 @@ TEST_F(SslHazardsTest, WriteCompleteComesWithTheLastByteOfTheLastRecord) {
     Watched w(loop());
     w.peer.start();
     w.transport().onWrite(ScriptedTransport::takes(size - 1));
-    w.transport().blockWrites();
-    w.transport().unblockWrites();
+    w.transport().onWrite(ScriptedTransport::wantsWrite());
     w.connection().send("whole");
+    w.connection().flush();
     w.transport().blockWrites();
     w.peer.settle();
     EXPECT_FALSE(w.log.has(Conn_WriteCompleteEvent));

@@ -15,6 +15,7 @@
 #include "tests/support/scripted_transport.h"
 #include "tests/support/test_pki.h"
 #include "tests/support/tls_client.h"
+#include "tnet/ssl/ssl_codec.h"
 #include "tnet/ssl/ssl_error.h"
 
 namespace tnet {
@@ -590,6 +591,50 @@ TEST_P(SslTransportTest, LongWritesAreFullRecordsInFewSystemCalls) {
     EXPECT_EQ(server.lower->writes().size() - before, 16u);  // of four records each
     exchange();
     EXPECT_EQ(client.takeReceived(), sent);
+}
+
+// A fast peer takes whatever is sealed: 8 GiB of a file held the loop up for as long as it took to encrypt them.
+TEST_P(SslTransportTest, OneCallSealsNoMoreThanItsTurn) {
+    establish();
+    const std::string sent = patternOf(3 << 20);
+    const int file = ::memfd_create("file", MFD_CLOEXEC);
+    ASSERT_EQ(::write(file, sent.data(), sent.size()), static_cast<ssize_t>(sent.size()));
+    EXPECT_EQ(server.write(sent).bytes, size_t{1} << 20);
+    EXPECT_EQ(server.transport->sendFile(kNoFd, file, 0, sent.size()).bytes, size_t{1} << 20);
+    ::close(file);
+    exchange();
+    EXPECT_EQ(client.takeReceived(), sent.substr(0, 1 << 20) + sent.substr(0, 1 << 20));
+}
+
+// Records without data cost as much as those with: a flood of them has its turn, and goes on in the next.
+TEST_P(SslTransportTest, OneReadOpensNoMoreThanItsTurn) {
+    establish();
+    for (int i = 0; i < 150; ++i) client.send("x");
+    toServer();
+    EXPECT_EQ(server.read(), IoStatus::Ok);
+    EXPECT_EQ(server.received.size(), kRecordsTurn.steps);
+    EXPECT_TRUE(server.transport->hasPendingInput());
+    EXPECT_EQ(server.readAll().size(), 150u);
+    EXPECT_FALSE(server.transport->hasPendingInput());
+}
+
+TEST_P(SslTransport13Test, AFloodOfKeyUpdatesHasItsTurns) {
+    TlsClient client(TlsVersion::Tls13);
+    Server server(GetParam());
+    shakeHandsUpToTheLastFlight(client, server);
+    server.lower->feed(client.takeOutput());
+    server.handshake();
+    client.feed(server.lower->takeWritten());
+    for (int i = 0; i < 150; ++i) {
+        client.sendKeyUpdate(false);
+        SSL_do_handshake(client.ssl());
+    }
+    client.send("x");
+    server.lower->feed(client.takeOutput());
+    EXPECT_EQ(server.read(), IoStatus::WantRead);
+    EXPECT_TRUE(server.transport->hasPendingInput()) << "nobody would ask again";
+    EXPECT_EQ(server.read(), IoStatus::WantRead);
+    EXPECT_EQ(server.readAll(), "x");
 }
 
 TEST_P(SslTransportTest, ShortWritesOfEverySizeKeepTheOrder) {

@@ -33,15 +33,18 @@ int readInput(BIO* bio, char* into, size_t size, size_t* read) {
     BIO_clear_retry_flags(bio);
     SslBuffers& buffers = SslBuffers::ofThread();
     // One whole record at a time: a part of one would cost the connection a buffer inside OpenSSL.
-    const size_t recordBytes = buffers.turn.isOver() ? 0 : firstRecordBytes(buffers.input.view());
-    if (recordBytes == 0) {
+    if (buffers.recordLeft == 0 && !buffers.turn.isOver()) {
+        buffers.recordLeft = firstRecordBytes(buffers.input.view());
+        buffers.turn.spend(buffers.recordLeft);
+    }
+    if (buffers.recordLeft == 0) {
         BIO_set_retry_read(bio);
         return 0;
     }
-    *read = std::min(size, recordBytes);
+    *read = std::min(size, buffers.recordLeft);
     std::memcpy(into, buffers.input.data(), *read);
     buffers.input.consume(*read);
-    buffers.turn.spend(*read);
+    buffers.recordLeft -= *read;
     return 1;
 }
 
@@ -109,6 +112,8 @@ OpensslCodec::OpensslCodec(SslPtr_t ssl) : m_ssl(std::move(ssl)) {
     BIO* const bio = BIO_new(bufferMethod());
     if (bio == nullptr) throw std::bad_alloc();
     SSL_set_bio(m_ssl.get(), bio, bio);
+    SSL_set_read_ahead(m_ssl.get(),
+                       1);  // a record with one read instead of two: the BIO gives no more than that
 }
 
 OpensslCodec::~OpensslCodec() {

@@ -38,6 +38,7 @@ inline constexpr TurnBudget kRecordsTurn{.steps = 64, .bytes = SIZE_MAX};
 struct SslBuffers {
     ByteBuffer input{};       // records that came and are not opened yet
     ByteBuffer output{};      // records to send
+    size_t recordLeft = 0;    // of the record that OpenSSL has begun to read: in the input
     Turn turn{kRecordsTurn};  // of the call that uses the buffers: what may still be opened
 
     static SslBuffers& ofThread() { return ThreadCache<SslBuffers>::get(); }

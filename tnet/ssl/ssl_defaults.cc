@@ -51,8 +51,6 @@ Result<SslCtxPtr_t> makeSslCtx(const SSL_METHOD* method, const SslProtocolSettin
     SSL_CTX_set_options(ctx, kOptions);
     // Without NO_AUTO_CHAIN OpenSSL would look for intermediates among the CAs that sign clients' certificates.
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
-    // A record with one read instead of two: OpensslCodec's BIO gives no more than that.
-    SSL_CTX_set_read_ahead(ctx, 1);
     SSL_CTX_set_max_early_data(ctx, 0);
     if (!setGroups(ctx)) return makeOpensslError(kGroups);
     const std::string& ciphers = settings.ciphers;

@@ -212,6 +212,7 @@ private:
         explicit BufferUse(SslTransportImpl& transport)
             : m_transport(transport), m_buffers(SslBuffers::ofThread()) {
             assert(m_buffers.input.empty() && m_buffers.output.empty() && "left by another connection");
+            m_buffers.recordLeft = 0;
             if (!transport.m_backlog || transport.m_backlog->input.empty()) return;
             m_buffers.input.append(transport.m_backlog->input);
             releaseMemory(transport.m_backlog->input);
