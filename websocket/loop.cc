@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "tnet/durations.h"
 #include "tnet/heap_bytes.h"
 #include "tnet/log.h"
 #include "tnet/release_memory.h"
@@ -23,6 +24,9 @@ constexpr TurnBudget kInboxTurn{512, 512 << 10};
 // Publications that one subscriber gets before the next subscriber has its turn.
 constexpr TurnBudget kGroupTurn{64, 64 << 10};
 
+// Connections that are looked at, or closed by a drain, in a row: a ping or a Close each.
+constexpr TurnBudget kLookTurn{256, 256 << 10};
+
 // What an item takes: its place in a deque, whose blocks of 512 bytes have a few bytes left and cost a pointer each.
 constexpr size_t kItemBytes = 88;
 // What std::function allocates for the largest task there is, that of sendLatest: two texts, opcode and flag.
@@ -39,12 +43,14 @@ WsReceiver::Settings settingsOf(const WsRoute& route, std::optional<WsInflater::
 }
 
 // How often a connection is looked at; zero: never.
-milliseconds periodOf(const WsRoute& route) {
-    if (route.pingInterval > milliseconds::zero()) return route.pingInterval;
+Duration periodOf(const WsRoute& route) {
+    if (route.pingInterval > milliseconds::zero())
+        return saturated(route.pingInterval) / WsConnection::kLooksPerPing;
     const bool hasWindows = route.compression == WsCompression::Dedicated;
     const milliseconds release = hasWindows ? route.releaseWindowsAfter : milliseconds::zero();
-    if (route.idleTimeout <= milliseconds::zero()) return release;
-    return release > milliseconds::zero() ? std::min(route.idleTimeout, release) : route.idleTimeout;
+    if (route.idleTimeout <= milliseconds::zero()) return saturated(release);
+    return saturated(release > milliseconds::zero() ? std::min(route.idleTimeout, release)
+                                                    : route.idleTimeout);
 }
 
 WsConnection& connectionOf(IdleLink& link) { return static_cast<WsConnection&>(link); }
@@ -206,13 +212,12 @@ void WsLoop::beginGroup(Turn& turn) {
 
 // To as many subscribers as the turn allows.
 void WsLoop::deliverGroup(Turn& turn, Waiting& done) {
-    const bool gather = m_publications > 1;
     size_t delivered = 0;
     while (WsSubscriber* const subscriber = m_tree.nextMatch(turn)) {
         auto& connection = static_cast<WsConnection&>(*subscriber);
         connection.orAbort([&] {
             for (size_t i = 0; i < m_groupSize; ++i)
-                delivered += connection.deliver(*m_batch[i].publication, gather) ? 1 : 0;
+                delivered += connection.deliver(*m_batch[i].publication) ? 1 : 0;
         });
         turn.spend(m_groupBytes, static_cast<uint32_t>(m_groupSize - 1));
     }
@@ -233,6 +238,10 @@ WsLane& WsLoop::laneOf(const std::shared_ptr<const WsRoute>& route) {
 
 void WsLoop::add(WsLane& lane, WsConnection& connection) {
     m_connections.fetch_add(1, std::memory_order_relaxed);
+    heardAgain(lane, connection);
+}
+
+void WsLoop::heardAgain(WsLane& lane, WsConnection& connection) {
     const bool isFirst = lane.quiet.empty();  // otherwise the timer is for one that is due earlier
     lane.quiet.pushBack(connection, m_loop.now());
     if (isFirst || !lane.timer.isValid()) watch(lane);
@@ -285,12 +294,12 @@ WsDeflater& WsLoop::deflater(int windowBits) {
 // --- Silent peers ---
 
 void WsLoop::watch(WsLane& lane) {
-    const milliseconds period = periodOf(*lane.route);
-    if (period <= milliseconds::zero()) return;
+    const Duration period = periodOf(*lane.route);
+    if (period <= Duration::zero()) return;
     std::optional<TimePoint> next;
-    if (const IdleLink* const link = lane.quiet.front()) next = link->idleSince() + period;
+    if (const IdleLink* const link = lane.quiet.front()) next = timeAfter(link->idleSince(), period);
     if (const IdleLink* const link = lane.pinged.front()) {
-        const TimePoint due = link->idleSince() + lane.route->pongTimeout;
+        const TimePoint due = timeAfter(link->idleSince(), lane.route->pongTimeout);
         next = next ? std::min(*next, due) : due;
     }
     if (lane.timer.isValid()) m_loop.cancel(lane.timer);
@@ -298,58 +307,73 @@ void WsLoop::watch(WsLane& lane) {
     if (!next) return;
     // The loop's timers go before the loop, and lanes live as long as this.
     // What it captures allocates nothing: it has to be set again from inside itself.
-    lane.timer = m_loop.runAfter(*next - m_loop.clock().now(), [this, &lane] {
+    lane.timer = m_loop.runAfter(timeUntil(m_loop.clock().now(), *next), [this, &lane] {
         lane.timer = {};
         look(lane);
-        watch(lane);
+        watch(lane);  // at once, if the turn is over
     });
 }
 
 void WsLoop::look(WsLane& lane) {
     const TimePoint now = m_loop.now();
     const WsRoute& route = *lane.route;
-    const milliseconds period = periodOf(route);
-    while (IdleLink* const link = lane.quiet.front()) {
-        if (link->idleSince() + period > now) break;
+    const Duration period = periodOf(route);
+    const bool pings = route.pingInterval > milliseconds::zero();
+    const bool awaitsPong = route.pongTimeout > milliseconds::zero();
+    Turn turn(kLookTurn);
+    for (IdleLink* link = nullptr; (link = lane.quiet.front()) != nullptr && !turn.isOver(); turn.spend(0)) {
+        if (timeAfter(link->idleSince(), period) > now) break;
         WsConnection& connection = connectionOf(*link);
-        const bool pings = route.pingInterval > milliseconds::zero() && connection.mayPing();
-        if (connection.takeHeard() || !pings) {
-            lane.quiet.pushBack(connection, now);
-        } else {
-            const bool awaitsPong = route.pongTimeout > milliseconds::zero();
-            (awaitsPong ? lane.pinged : lane.quiet).pushBack(connection, now);
-            connection.ping();
-        }
+        const bool isDue = pings && connection.isPingDue(awaitsPong);
+        (isDue && awaitsPong ? lane.pinged : lane.quiet).pushBack(connection, now);
+        if (isDue) connection.ping();
         connection.orAbort([&] { connection.lookAfter(now); });
     }
-    while (IdleLink* const link = lane.pinged.front()) {
-        if (link->idleSince() + route.pongTimeout > now) break;
+    for (IdleLink* link = nullptr; (link = lane.pinged.front()) != nullptr && !turn.isOver(); turn.spend(0)) {
+        if (timeAfter(link->idleSince(), route.pongTimeout) > now) break;
         WsConnection& connection = connectionOf(*link);
         lane.quiet.pushBack(connection, now);
-        if (!connection.takeHeard() && !connection.isPaused()) connection.abort();
+        connection.notePongMissed();
     }
 }
 
+// --- Drain ---
+
 void WsLoop::drain(milliseconds spread) {
-    std::vector<WsConnectionPtr_t> open;
+    m_loop.cancel(m_drain.timer);
+    m_drain = {.begin = m_loop.clock().now(),
+               .spread = std::max(saturated(spread), Duration::zero()),
+               .connections = std::max<size_t>(connections(), 1)};
+    drainSome();
+}
+
+// Null: none is left.
+WsLane* WsLoop::laneToDrain() {
     for (const auto& lane : m_lanes) {
-        for (IdleList* const list : {&lane->quiet, &lane->pinged}) {
-            for (IdleLink* link = list->front(); link != nullptr; link = list->next(*link))
-                open.push_back(connectionOf(*link).shared_from_this());
-        }
+        if (!lane->quiet.empty() || !lane->pinged.empty()) return lane.get();
     }
-    for (size_t i = 0; i < open.size(); ++i) {
-        const auto delay = Duration(spread) * static_cast<int64_t>(i) / static_cast<int64_t>(open.size());
-        const auto close = [](WsConnection& connection) {
-            connection.close(WsCloseCode::GoingAway, "the server is shutting down");
-        };
-        if (delay == Duration::zero()) {
-            close(*open[i]);
-            continue;
+    return nullptr;
+}
+
+void WsLoop::drainSome() {
+    m_drain.timer = {};
+    const TimePoint now = m_loop.clock().now();
+    const Duration pause = m_drain.spread / static_cast<int64_t>(m_drain.connections);
+    Turn turn(kLookTurn);
+    while (WsLane* const lane = laneToDrain()) {
+        const auto turns = static_cast<int64_t>(std::min(m_drain.closed, m_drain.connections));
+        const TimePoint due = timeAfter(m_drain.begin, pause * turns);
+        if (due > now || turn.isOver()) {
+            m_drain.timer = m_loop.runAfter(timeUntil(now, due), [this] { drainSome(); });
+            return;
         }
-        m_loop.runAfter(delay, [close, weak = WeakWsConnectionPtr_t(open[i])] {
-            if (const WsConnectionPtr_t connection = weak.lock()) close(*connection);
-        });
+        WsConnection& connection =
+            connectionOf(lane->quiet.empty() ? *lane->pinged.front() : *lane->quiet.front());
+        lane->leaving.pushBack(connection, now);
+        connection.noteHeard();
+        connection.close(WsCloseCode::GoingAway, "the server is shutting down");
+        ++m_drain.closed;
+        turn.spend(0);
     }
 }
 

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "http/idle_list.h"
+#include "tnet/clock.h"
 #include "tnet/io_loop.h"
 #include "tnet/task_queue.h"
 #include "tnet/turn.h"
@@ -46,8 +47,10 @@ struct WsLane {
     const WsReceiver::Settings inflated;  // } with a window that no connection owns
     std::unique_ptr<WsReceiver> sparePlain{};
     std::unique_ptr<WsReceiver> spareInflated{};
-    IdleList quiet{};   // } every connection is in one of them; pinged:
-    IdleList pinged{};  // } the peer has to answer
+    // Every connection is in one of them.
+    IdleList quiet{};    // since it was looked at
+    IdleList pinged{};   // since the ping, which the peer has to answer
+    IdleList leaving{};  // closed by the drain
     TimerId timer{};
 };
 
@@ -96,6 +99,8 @@ public:
 
     void add(WsLane& lane, WsConnection& connection);
     void remove(WsConnection& connection);
+    // A peer that was pinged has sent something.
+    void heardAgain(WsLane& lane, WsConnection& connection);
 
     bool subscribe(WsConnection& connection, std::string_view filter);
     void unsubscribe(WsConnection& connection, std::string_view filter);
@@ -104,7 +109,7 @@ public:
     WsDeflater& deflater(int windowBits);
     std::string& scratch() { return m_scratch; }  // for what it writes
 
-    // Closes all connections (1001), evenly over `spread`.
+    // Closes all connections (1001), evenly over `spread`; zero or negative: as soon as turns allow.
     void drain(std::chrono::milliseconds spread);
 
 private:
@@ -129,6 +134,8 @@ private:
     void popItem(Waiting& done);
     void watch(WsLane& lane);
     void look(WsLane& lane);
+    WsLane* laneToDrain();
+    void drainSome();
 
     IOLoop& m_loop;  // used on its thread only, while it lives
     const TaskQueuePtr_t m_tasks;
@@ -138,6 +145,15 @@ private:
     std::array<std::unique_ptr<WsDeflater>, 16> m_deflaters{};  // by window bits
     std::string m_scratch;
     std::atomic<size_t> m_connections{0};
+
+    struct Drain {
+        TimePoint begin{};
+        Duration spread{};
+        size_t connections = 0;
+        size_t closed = 0;
+        TimerId timer{};
+    };
+    Drain m_drain{};
 
     std::mutex m_mutex;
     std::deque<Item> m_inbox{};     // } guarded
