@@ -86,7 +86,7 @@ std::optional<Options> parse(int argc, char** argv) {
 
 std::vector<Attack> allAttacks() {
     std::vector<Attack> all;
-    for (auto* const group : {tcpAttacks, httpAttacks, webSocketAttacks, tlsAttacks}) {
+    for (auto* const group : {tcpAttacks, httpAttacks, webSocketAttacks, tlsAttacks, turnAttacks}) {
         for (Attack& attack : group()) all.push_back(std::move(attack));
     }
     return all;

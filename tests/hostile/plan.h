@@ -94,5 +94,6 @@ std::vector<Attack> tcpAttacks();
 std::vector<Attack> httpAttacks();
 std::vector<Attack> webSocketAttacks();
 std::vector<Attack> tlsAttacks();
+std::vector<Attack> turnAttacks();
 
 }  // namespace tnet

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <climits>
 #include <csignal>
 #include <cstdio>
@@ -15,6 +16,7 @@
 #include <cstring>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 namespace tnet {
 namespace {
@@ -51,7 +53,11 @@ Result<std::unique_ptr<ServerProcess>> ServerProcess::start(std::vector<std::str
         plain = takeAddress(output);
     }
     Result<Address> secure = plain ? takeAddress(output) : plain;
-    std::fclose(output);
+    // Not closed while it runs: what is logged there meets a pipe that is full, and not one that is gone.
+    if (!process)
+        std::fclose(output);
+    else
+        process->m_output = output;
     if (!plain) return plain.error();
     if (!secure) return secure.error();
     process->m_plain = *plain;
@@ -69,8 +75,12 @@ std::unique_ptr<ServerProcess> ServerProcess::of(pid_t pid, const Address& plain
 ServerProcess::~ServerProcess() {
     if (!m_isOurs) return;
     ::kill(m_pid, SIGTERM);
+    // One whose loop is caught does not see the signal; the siege has said so.
+    for (int i = 0; i < 100 && isAlive(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    if (isAlive()) ::kill(m_pid, SIGKILL);
     int status = 0;
     ::waitpid(m_pid, &status, 0);
+    if (m_output != nullptr) std::fclose(m_output);
 }
 
 bool ServerProcess::isAlive() const {

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
@@ -43,6 +44,7 @@ private:
 
     pid_t m_pid;
     bool m_isOurs;
+    FILE* m_output = nullptr;  // its standard output, which nobody reads after the first two lines
     Address m_plain{};
     Address m_secure{};
 };

@@ -5,9 +5,11 @@ namespace tnet {
 using std::chrono::milliseconds;
 
 std::vector<std::string> TargetLimits::flags() const {
-    return {"--max-connections",         std::to_string(maxConnections),
-            "--connections-per-address", std::to_string(connectionsPerAddress),
-            "--requests-per-second",     std::to_string(requestsPerSecond)};
+    std::vector<std::string> flags = {"--max-connections",         std::to_string(maxConnections),
+                                      "--connections-per-address", std::to_string(connectionsPerAddress),
+                                      "--requests-per-second",     std::to_string(requestsPerSecond)};
+    if (logsToUnreadPipe) flags.insert(flags.end(), {"--log-requests", "1"});
+    return flags;
 }
 
 HttpServer::Settings TargetLimits::server() const {

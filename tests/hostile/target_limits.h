@@ -17,6 +17,7 @@ struct TargetLimits {
     size_t maxConnections = 4000;
     size_t connectionsPerAddress = 0;  // zero: any number
     size_t requestsPerSecond = 0;      // of an address; zero: any number
+    bool logsToUnreadPipe = false;     // requests, to standard output, where the siege reads nothing
 
     // As flags of the target.
     std::vector<std::string> flags() const;
@@ -29,5 +30,11 @@ struct TargetLimits {
 constexpr size_t kBigAnswerBytes = 1 << 20;
 constexpr size_t kFeedBytes = 4 << 10;
 constexpr std::chrono::milliseconds kFeedInterval{20};
+
+// GET /file: sparse, so that sending it costs no disk. /ws/room: what another loop publishes there, and how often.
+constexpr size_t kFileBytes = size_t{8} << 30;
+constexpr size_t kRoomBytes = 200;
+constexpr size_t kRoomBurst = 75;
+constexpr std::chrono::milliseconds kRoomInterval{5};
 
 }  // namespace tnet

@@ -14,6 +14,7 @@
 #include "tests/http/allocation_counter.h"
 #include "tests/http/http_fixture.h"
 #include "tests/support/loop_fixture.h"
+#include "tests/support/manual_clock.h"
 
 namespace tnet {
 namespace {
@@ -28,7 +29,7 @@ constexpr std::string_view kBrowserFields =
 class HttpAllocationTest : public ::testing::Test {
 protected:
     HttpAllocationTest() {
-        auto made = IOLoop::create();
+        auto made = IOLoop::create(clock);
         EXPECT_TRUE(made);
         loop = std::move(*made);
         HttpRouter& router = server.router();
@@ -74,6 +75,7 @@ protected:
         return counter.count();
     }
 
+    ManualClock clock{};  // stands: what is done once a second is not counted, however long the test takes
     std::unique_ptr<IOLoop> loop{};
     HttpServer server{};
     BlockingClient peer{};

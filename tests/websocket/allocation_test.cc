@@ -11,6 +11,7 @@
 
 #include "http/server.h"
 #include "tests/http/allocation_counter.h"
+#include "tests/support/manual_clock.h"
 #include "tests/websocket/ws_life_fixture.h"
 #include "tnet/io_loop.h"
 
@@ -24,7 +25,7 @@ protected:
     void start(WsRoute route, std::string_view fields = {}, decltype(WsRoute::onMessage) onMessage = echo) {
         route.maxMessagesPerSecond = 0;
         route.onMessage = std::move(onMessage);
-        auto made = IOLoop::create();
+        auto made = IOLoop::create(clock);
         ASSERT_TRUE(made);
         loop = std::move(*made);
         ws.route("/", std::move(route));
@@ -52,6 +53,7 @@ protected:
         return counter.count();
     }
 
+    ManualClock clock{};  // stands: what is done once a second is not counted, however long the test takes
     std::unique_ptr<IOLoop> loop{};
     HttpServer server{};
     WsServer ws{server.router()};
