@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cassert>
 #include <charconv>
 #include <exception>
 #include <new>
 #include <utility>
 
+#include "http/trailers.h"
 #include "tnet/address_key.h"
 #include "tnet/durations.h"
 #include "tnet/log.h"
@@ -47,6 +49,14 @@ HttpResponse answerInstead(const HttpRequest& request, int status) {
     logger().error("handler of {} {} answered status {}", methodName(request.method()), request.path(),
                    status);
     return HttpResponse::error(500);
+}
+
+// Once: what one answer of a handler does, all of them do.
+void warnOfTrailer(const HttpRequest& request, std::string_view name) {
+    static std::atomic<bool> wasSaid{false};
+    if (wasSaid.exchange(true, std::memory_order_relaxed)) return;
+    logger().warn("handler of {} {}: {} may not be a trailer and is left out", methodName(request.method()),
+                  request.path(), name);
 }
 
 // Size, piece and line end in memory of their own size, as it counts while it is queued.
@@ -381,6 +391,7 @@ void HttpConnection::dispatch() {
         return void(writeResponse(std::move(response)));
     }
     const HttpRoute& route = **match.route;
+    m_service.noteHandler(route);
     if (route.handler && route.chain.empty()) return void(writeResponse(callHandler(route)));
     HttpRouter::run(*match.route, HttpResponder(exchange));
 }
@@ -454,7 +465,7 @@ bool HttpConnection::writeResponse(HttpResponse&& response) {
     ResponseFraming framing;
     framing.length = response.bodySize();
     if (isHead) framing.length = announcedLength(response.headers()).value_or(framing.length);
-    if (!statusHasBody(response.status())) framing.body = ResponseFraming::Body::None;
+    if (!statusHasBody(response.status())) framing = framingWithoutBody(response.status());
     const bool sendsBody = !isHead && framing.body == ResponseFraming::Body::Length && framing.length > 0;
     const std::string& text = response.text();
     const bool copied = sendsBody && !text.empty() && text.size() <= kCopiedBody;
@@ -604,7 +615,7 @@ bool HttpConnection::sendHead(HttpExchange& exchange, HttpResponse head) {
     const auto length = announcedLength(head.headers());
     ResponseFraming framing;
     if (!statusHasBody(head.status())) {
-        framing.body = ResponseFraming::Body::None;
+        framing = framingWithoutBody(head.status());
     } else if (length) {
         framing.length = *length;
     } else if (exchange.request.isHttp11()) {
@@ -614,8 +625,7 @@ bool HttpConnection::sendHead(HttpExchange& exchange, HttpResponse head) {
         work.keepAlive = false;
     }
     if (!writeHead(head, framing, {})) return endAnswer(HttpOutcome::ClientGone);
-    const bool hasBody =
-        framing.body != ResponseFraming::Body::None && exchange.request.method() != HttpMethod::Head;
+    const bool hasBody = statusHasBody(head.status()) && exchange.request.method() != HttpMethod::Head;
     if (!hasBody) return endAnswer(HttpOutcome::Complete), false;  // its head is all of it: RFC 9110 §6.4.1
     work.output = HttpWork::Output::Streaming;
     work.framing = framing.body;
@@ -682,7 +692,8 @@ bool HttpConnection::sendEnd(HttpExchange& exchange, HttpHeaders trailers) {
     }
     if (work.framing == ResponseFraming::Body::Chunked) {
         std::string out("0\r\n");
-        appendFields(out, trailers);
+        const std::string_view leftOut = appendTrailers(out, trailers);
+        if (!leftOut.empty()) warnOfTrailer(exchange.request, leftOut);
         const SendResult sent = m_connection.send(out.append("\r\n"));
         if (sent.status != SendStatus::Accepted) return endAnswer(HttpOutcome::ClientGone);
     }

@@ -39,6 +39,8 @@ public:
     // broken off once it has written as much as a connection may queue.
     using Wrote = HttpExchange::Wrote;
     Wrote write(std::string piece);
+    Wrote write(std::string_view piece) { return write(std::string(piece)); }
+    Wrote write(const char* piece) { return write(std::string(piece)); }
 
     // Called each time there is room again after a Wait. May be called once spuriously.
     void onDrain(Callback_t callback);
@@ -47,7 +49,8 @@ public:
     void pauseBody();
     void resumeBody();
 
-    // Ends the body; trailers go out if it is chunked (RFC 9112 §7.1.2).
+    // Ends the body; trailers go out if it is chunked (RFC 9112 §7.1.2), but for those that may not be any: see mayBeTrailer
+    // (http/trailers.h).
     void finish(HttpHeaders trailers = {});
 
     bool isOpen() const { return m_exchange && m_exchange->isOpen(); }

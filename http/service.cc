@@ -133,6 +133,24 @@ void HttpService::closeIdle() {
     }
 }
 
+void HttpService::beginHandlersRound() {
+    const IOLoop::SlowRound& slow = m_loop->lastSlowRound();
+    if (m_handlers > 0 && slow.round == m_handlersRound) sayBlocked(slow.took);
+    m_handlersRound = m_loop->round();
+    m_handlers = 0;
+}
+
+// At most once a minute. Which of them it was would cost a look at the clock for each request.
+void HttpService::sayBlocked(Duration took) {
+    if (m_loop->now() < m_saysBlockedFrom) return;
+    m_saysBlockedFrom = timeAfter(m_loop->now(), std::chrono::minutes(1));
+    std::string routes;
+    for (size_t i = 0; i < m_handlers; ++i) routes.append(i == 0 ? "" : ", ").append(m_begun[i]->pattern);
+    logger().warn("a handler blocked its loop for {} ms: {}{}",
+                  std::chrono::floor<std::chrono::milliseconds>(took).count(),
+                  m_handlers == 1 ? "" : "one of ", routes);
+}
+
 // What large bodies took stays with the allocator when it is freed: tens of megabytes for each thread, since its
 // thresholds grow with what it sees. An answer is freed only when its client has taken it, so the look is repeated,
 // less and less often.

@@ -143,7 +143,6 @@ public:
     SendResult send(std::string&& bytes);     // takes long ones over instead of copying them
     SendResult send(SharedBytesPtr_t bytes);  // references them until they are written
 
-    SendResult sendWithRound(SharedBytesPtr_t bytes) { return send(std::move(bytes)); }
 
     // Exactly `size` bytes. They are read when the kernel takes them, and count as no memory.
     SendResult sendFile(SharedFilePtr_t file, off_t offset, size_t size);

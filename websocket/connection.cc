@@ -25,6 +25,9 @@ constexpr TurnBudget kReceiveTurn{256, 256 << 10};
 
 constexpr std::string_view kTooSlow = "too slow";
 
+// Frames that are not asked whether there is room, and what a piece of the queue costs beside its bytes.
+constexpr size_t kBeyondLimitBytes = 4 << 10;
+
 // Off, or as long as it takes.
 milliseconds orForever(milliseconds timeout) {
     return timeout > milliseconds::zero() ? timeout : milliseconds::max();
@@ -33,13 +36,10 @@ milliseconds orForever(milliseconds timeout) {
 }  // namespace
 
 // Whole messages that must wait, here rather than in the connection's queue, because they may be dropped or
-// because a message in pieces is under way; and how a slow peer gets on.
+// because a message in pieces is under way.
 struct WsConnection::Waiting {
     WsBacklog messages{};
     bool isPieceQueued = false;  // whoever sends in pieces was told to wait
-    TimerId timer{};
-    size_t handedBytes = 0;  // to the connection since the timer was set,
-    size_t queuedBytes = 0;  // and what it had queued then
 };
 
 struct WsConnection::Deflate {
@@ -71,6 +71,10 @@ void WsConnection::takeOver(const WsConnectionPtr_t& self, const ConnectionPtr_t
     self->m_connection = connection.get();
     self->m_lastMessage = self->m_home->loop().now();
     connection->setWriteCompleteWanted(false);
+    connection->setSendTimeout(self->route().sendTimeout);
+    // What is queued is bounded here; the connection's own limit must not be below that.
+    const size_t limit = std::min(self->route().maxQueuedBytes, SIZE_MAX / 2) + kBeyondLimitBytes;
+    connection->setMaxQueuedBytes(std::max(connection->maxQueuedBytes(), limit));
     connection->setEventCallback([self](const ConnectionPtr_t&, ConnEvent event, const void* context) {
         self->onEvent(self, event, context);
     });
@@ -263,43 +267,11 @@ void WsConnection::lookAfter(TimePoint now) {
     if (m_receiver && m_receiver->isIdle()) m_receiver->compact();
 }
 
-// --- Sending ---
+// --- Asked for by other threads ---
 
-WsSendStatus WsConnection::send(std::string_view message, WsOpcode opcode) {
-    return sendLatest({}, message, opcode);
-}
-
-WsSendStatus WsConnection::sendLatest(std::string_view key, std::string_view message, WsOpcode opcode) {
-    assert((opcode == WsOpcode::Binary || opcode == WsOpcode::Text) && "a message is text or binary");
-    if (isInLoopThread()) {
-        WsSendStatus status = WsSendStatus::Closed;
-        orAbort([&] { status = sendHere(key, message, opcode); });
-        return status;
-    }
-    if (!isOpen()) return WsSendStatus::Closed;
-    // The loop alone knows what the peer has taken; here counts what waits for the loop.
-    const size_t textBytes = heapBytesOfText(key.size()) + heapBytesOfText(message.size());
-    const bool isMuch = queuedBytes() + WsLoop::bytesOfTask(textBytes) > route().highWaterBytes;
-    auto task = [key = std::string(key), text = std::string(message), opcode, isMuch](WsConnection& self) {
-        if (isMuch && self.m_connection != nullptr) {
-            // Its caller was told to wait for onDrain.
-            self.waiting();
-            self.m_connection->setWriteCompleteWanted(true);
-        }
-        self.sendHere(key, text, opcode);
-    };
-    if (post(Posting::IfRoom, textBytes, std::move(task)))
-        return isMuch ? WsSendStatus::Queued : WsSendStatus::Accepted;
-    if (route().overflow == WsOverflow::Close) {
-        close(route().overflowCode, kTooSlow);
-        return WsSendStatus::Closed;
-    }
-    noteDropped(1);
-    return WsSendStatus::Dropped;
-}
-
-bool WsConnection::post(Posting posting, size_t textBytes, std::function<void(WsConnection&)> task) {
-    const size_t bytes = WsLoop::bytesOfTask(textBytes);
+template <class Task>
+bool WsConnection::post(Posting posting, size_t textBytes, Task task) {
+    const size_t bytes = WsLoop::bytesOfTask(sizeof(Task), textBytes);
     if (posting == Posting::Always) {
         m_home->reserveAlways(bytes);
     } else {
@@ -319,7 +291,8 @@ bool WsConnection::post(Posting posting, size_t textBytes, std::function<void(Ws
 }
 
 // Once: the first says it all.
-void WsConnection::postEnd(uint8_t end, size_t textBytes, std::function<void(WsConnection&)> task) {
+template <class Task>
+void WsConnection::postEnd(uint8_t end, size_t textBytes, Task task) {
     if ((m_endAsked.fetch_or(end, std::memory_order_relaxed) & end) != 0) return;
     try {
         post(Posting::Always, textBytes, std::move(task));
@@ -327,6 +300,41 @@ void WsConnection::postEnd(uint8_t end, size_t textBytes, std::function<void(WsC
         m_endAsked.fetch_and(static_cast<uint8_t>(~end), std::memory_order_relaxed);
         throw;
     }
+}
+
+// --- Sending ---
+
+WsSendStatus WsConnection::send(std::string_view message, WsOpcode opcode) {
+    return sendLatest({}, message, opcode);
+}
+
+WsSendStatus WsConnection::sendLatest(std::string_view key, std::string_view message, WsOpcode opcode) {
+    assert((opcode == WsOpcode::Binary || opcode == WsOpcode::Text) && "a message is text or binary");
+    if (isInLoopThread()) {
+        WsSendStatus status = WsSendStatus::Closed;
+        orAbort([&] { status = sendHere(key, message, opcode); });
+        return status;
+    }
+    if (!isOpen()) return WsSendStatus::Closed;
+    // The loop alone knows what the peer has taken; here counts what waits for the loop.
+    const size_t textBytes = heapBytesOfText(key.size()) + heapBytesOfText(message.size());
+    const bool isMuch = queuedBytes() + textBytes > route().highWaterBytes;
+    auto task = [key = std::string(key), text = std::string(message), opcode, isMuch](WsConnection& self) {
+        if (isMuch && self.m_connection != nullptr) {
+            // Its caller was told to wait for onDrain.
+            self.waiting();
+            self.m_connection->setWriteCompleteWanted(true);
+        }
+        self.sendHere(key, text, opcode);
+    };
+    if (post(Posting::IfRoom, textBytes, std::move(task)))
+        return isMuch ? WsSendStatus::Queued : WsSendStatus::Accepted;
+    if (route().overflow == WsOverflow::Close) {
+        close(route().overflowCode, kTooSlow);
+        return WsSendStatus::Closed;
+    }
+    noteDropped(1);
+    return WsSendStatus::Dropped;
 }
 
 void WsConnection::runPosted(const std::function<void(WsConnection&)>& task, size_t bytes) {
@@ -362,7 +370,7 @@ bool WsConnection::compress(std::string_view& message, bool mayBeDropped) {
     return true;
 }
 
-bool WsConnection::deliver(const WsPublication& publication, bool gather) {
+bool WsConnection::deliver(const WsPublication& publication) {
     if (state() != State::Open || m_connection == nullptr) return false;
     m_lastMessage = m_home->loop().now();
     SharedBytesPtr_t frame = publication.frame();
@@ -371,16 +379,14 @@ bool WsConnection::deliver(const WsPublication& publication, bool gather) {
         // The peer's window has something now that our history has not.
         if (m_deflate->own && frame != publication.frame()) m_deflate->own->release();
     }
-    const WsSendStatus status = sendShared(publication.topic(), std::move(frame), gather);
+    const WsSendStatus status = sendShared(publication.topic(), std::move(frame));
     return status == WsSendStatus::Accepted || status == WsSendStatus::Queued;
 }
 
-WsSendStatus WsConnection::sendShared(std::string_view key, SharedBytesPtr_t frame, bool gather) {
-    const size_t bytes = frame->size();
+WsSendStatus WsConnection::sendShared(std::string_view key, SharedBytesPtr_t frame) {
     if (mustWait()) return wait(key, std::move(frame));
-    if (!hasRoom(bytes)) return overflowed();
-    return afterSend(
-        gather ? m_connection->sendWithRound(std::move(frame)) : m_connection->send(std::move(frame)), bytes);
+    if (!hasRoom(frame->size())) return overflowed();
+    return afterSend(m_connection->send(std::move(frame)));
 }
 
 WsSendStatus WsConnection::sendFrame(std::string_view payload, WsOpcode opcode, bool fin, bool isCompressed) {
@@ -389,18 +395,16 @@ WsSendStatus WsConnection::sendFrame(std::string_view payload, WsOpcode opcode, 
     if (out == nullptr) return WsSendStatus::Closed;
     out = writeFrameHeader(out, opcode, fin, isCompressed, payload.size());
     if (!payload.empty()) std::memcpy(out, payload.data(), payload.size());
-    return afterSend(m_connection->commitSend(bytes), bytes);
+    return afterSend(m_connection->commitSend(bytes));
 }
 
-WsSendStatus WsConnection::afterSend(const SendResult& result, size_t bytes) {
+WsSendStatus WsConnection::afterSend(const SendResult& result) {
     if (result.status != SendStatus::Accepted) return WsSendStatus::Closed;
-    if (m_waiting) m_waiting->handedBytes += bytes;
     const bool isMuch = result.queuedBytes > route().highWaterBytes;
     if (isMuch || m_queued.load(std::memory_order_relaxed) > 0) noteQueued();
     if (!isMuch) return WsSendStatus::Accepted;
     m_connection->setWriteCompleteWanted(true);
-    watchSending();
-    m_waiting->isPieceQueued = isStreaming();
+    waiting().isPieceQueued = isStreaming();
     return WsSendStatus::Queued;
 }
 
@@ -411,20 +415,13 @@ void WsConnection::noteQueued() {
 
 // Whether so much more may be queued. What was only gathered is written first.
 bool WsConnection::hasRoom(size_t bytes) {
-    size_t queued = m_connection->queuedBytes();
-    if (queued > 0 && queued + bytes > route().maxQueuedBytes) {
-        m_connection->flush();  // which may find the peer gone: then nothing is queued either
-        queued = m_connection->queuedBytes();
-    }
-    if (queued > 0 && queued + bytes > route().maxQueuedBytes) return false;
-    makeRoom(bytes);
-    return true;
-}
-
-// One message may be as large as its sender says; the connection's own limit must not be against it.
-void WsConnection::makeRoom(size_t bytes) {
-    const size_t needed = m_connection->queuedBytes() + bytes + kMaxFrameHeaderBytes;
-    if (needed > m_connection->maxQueuedBytes()) m_connection->setMaxQueuedBytes(needed);
+    const auto isTooMuch = [&] {
+        const size_t queued = m_connection->queuedMemory();
+        return queued > 0 && queued + bytes > route().maxQueuedBytes;
+    };
+    if (!isTooMuch()) return true;
+    m_connection->flush();  // which may find the peer gone: then nothing is queued either
+    return !isTooMuch();
 }
 
 void WsConnection::noteDropped(size_t count) {
@@ -469,7 +466,7 @@ WsSendStatus WsConnection::wait(std::string_view key, SharedBytesPtr_t frame) {
         noteDropped(1);
     }
     const auto isTooMuch = [&] {
-        const size_t queued = m_connection->queuedBytes() + messages.bytes();
+        const size_t queued = m_connection->queuedMemory() + messages.bytes();
         return queued > 0 && queued + bytes > route().maxQueuedBytes;
     };
     const bool dropsOthers =
@@ -483,7 +480,6 @@ WsSendStatus WsConnection::wait(std::string_view key, SharedBytesPtr_t frame) {
     messages.insert(place, key, std::move(frame));
     noteQueued();
     m_connection->setWriteCompleteWanted(true);
-    watchSending();
     return WsSendStatus::Queued;
 }
 
@@ -499,12 +495,7 @@ void WsConnection::sendWaiting() {
 }
 
 // The first of the waiting messages, to the connection.
-void WsConnection::handOver() {
-    SharedBytesPtr_t frame = m_waiting->messages.pop();
-    const size_t bytes = frame->size();
-    makeRoom(bytes);
-    afterSend(m_connection->send(std::move(frame)), bytes);
-}
+void WsConnection::handOver() { afterSend(m_connection->send(m_waiting->messages.pop())); }
 
 void WsConnection::onWriteComplete(const WsConnectionPtr_t& self) {
     if (state() == State::Open) sendWaiting();
@@ -520,32 +511,8 @@ void WsConnection::onWriteComplete(const WsConnectionPtr_t& self) {
     }
     m_connection->setWriteCompleteWanted(false);
     if (!m_waiting) return;
-    if (m_waiting->timer.isValid()) m_home->loop().cancel(m_waiting->timer);
     m_waiting.reset();
     tell();
-}
-
-// A peer that takes nothing of what is queued for sendTimeout is dropped.
-void WsConnection::watchSending() {
-    Waiting& waiting = this->waiting();
-    if (waiting.timer.isValid() || route().sendTimeout <= milliseconds::zero()) return;
-    waiting.handedBytes = 0;
-    waiting.queuedBytes = m_connection->queuedBytes();
-    waiting.timer = m_home->loop().runAfter(route().sendTimeout, [weak = weak_from_this()] {
-        if (const WsConnectionPtr_t self = weak.lock()) self->orAbort([&] { self->checkSending(); });
-    });
-}
-
-void WsConnection::checkSending() {
-    if (!m_waiting || m_connection == nullptr) return;
-    m_waiting->timer = {};
-    const size_t queued = m_connection->queuedBytes();
-    if (queued == 0) return;
-    const size_t taken = m_waiting->queuedBytes + m_waiting->handedBytes - queued;
-    const auto least = route().sendTimeout.count() * Connection::kLeastBytesPerSecond / 1000;
-    if (taken > 0 && taken >= static_cast<size_t>(least)) return watchSending();
-    logger().debug("closed: a WebSocket peer does not read");
-    m_connection->abort();
 }
 
 // --- Messages in pieces ---
@@ -603,9 +570,7 @@ void WsConnection::close(WsCloseCode code, std::string_view reason) {
     if (isInLoopThread()) return orAbort([&] { closeHere(code, reason); });
     if (!isOpen()) return;
     reason = reason.substr(0, kMaxControlPayloadBytes);  // sendClose() cuts it where a character ends
-    std::function<void(WsConnection&)> task = [code, text = std::string(reason)](WsConnection& self) {
-        self.closeHere(code, text);
-    };
+    auto task = [code, text = std::string(reason)](WsConnection& self) { self.closeHere(code, text); };
     postEnd(kCloseAsked, heapBytesOfText(reason.size()), std::move(task));
 }
 
@@ -641,7 +606,6 @@ void WsConnection::closeHere(WsCloseCode code, std::string_view reason) {
 void WsConnection::sendClose(WsCloseCode code, std::string_view reason) {
     char payload[kMaxControlPayloadBytes];
     const char* const end = writeClosePayload(payload, static_cast<uint16_t>(code), reason);
-    makeRoom(sizeof(payload));
     sendFrame({payload, static_cast<size_t>(end - payload)}, WsOpcode::Close, true, false);
 }
 
@@ -676,7 +640,6 @@ void WsConnection::onClosed(const WsConnectionPtr_t& self) {
     m_connection = nullptr;
     m_queued.store(0, std::memory_order_relaxed);
     IOLoop& loop = m_home->loop();
-    if (m_waiting && m_waiting->timer.isValid()) loop.cancel(m_waiting->timer);
     if (m_ending && m_ending->timer.isValid()) loop.cancel(m_ending->timer);
     m_home->remove(*this);
     m_receiver.reset();

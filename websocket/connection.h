@@ -137,8 +137,8 @@ public:
     // Takes the callback of `connection` over and calls onOpen.
     static void takeOver(const WsConnectionPtr_t& self, const ConnectionPtr_t& connection);
 
-    // True: it was sent or queued. `gather`: more will follow in this round.
-    bool deliver(const WsPublication& publication, bool gather);
+    // True: it was sent or queued.
+    bool deliver(const WsPublication& publication);
 
     // What another thread has asked for, and its bytes as they were posted.
     void runPosted(const std::function<void(WsConnection&)>& task, size_t bytes);
@@ -204,20 +204,21 @@ private:
     bool isInLoopThread() const;
     // From other threads. IfRoom: false if too much waits already, for this connection or for its loop.
     enum class Posting : uint8_t { IfRoom, Always };
-    bool post(Posting posting, size_t textBytes, std::function<void(WsConnection&)> task);
+    template <class Task>
+    bool post(Posting posting, size_t textBytes, Task task);
     enum : uint8_t { kCloseAsked = 1, kAbortAsked = 2 };  // bits of m_endAsked
-    void postEnd(uint8_t end, size_t textBytes, std::function<void(WsConnection&)> task);
+    template <class Task>
+    void postEnd(uint8_t end, size_t textBytes, Task task);
 
     WsSendStatus sendHere(std::string_view key, std::string_view message, WsOpcode opcode);
     WsSendStatus sendPieceHere(std::string_view piece, bool last);
-    WsSendStatus sendShared(std::string_view key, SharedBytesPtr_t frame, bool gather);
+    WsSendStatus sendShared(std::string_view key, SharedBytesPtr_t frame);
     WsSendStatus sendFrame(std::string_view payload, WsOpcode opcode, bool fin, bool isCompressed);
     WsSendStatus wait(std::string_view key, SharedBytesPtr_t frame);
     WsSendStatus overflowed();
     WsSendStatus closeAsTooSlow();
     bool hasRoom(size_t bytes);
-    void makeRoom(size_t bytes);
-    WsSendStatus afterSend(const SendResult& result, size_t bytes);
+    WsSendStatus afterSend(const SendResult& result);
     bool mustWait();
     size_t handedOverBytes() const;
     void noteQueued();
@@ -225,8 +226,6 @@ private:
     void sendWaiting();
     void handOver();
     Waiting& waiting();
-    void watchSending();
-    void checkSending();
     bool compress(std::string_view& message, bool mayBeDropped);
 
     void closeHere(WsCloseCode code, std::string_view reason);

@@ -119,9 +119,33 @@ TEST_F(HttpConnectionTest, AConnectThatNobodyTakesEndsTheConnection) {
     const auto peer = connect();
     peer->feed("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n" + getRequest("/hi"));
     const Replies replies = parseReplies(peer->collect());
-    EXPECT_EQ(replies.statuses(), std::vector<int>{404});
+    EXPECT_EQ(replies.statuses(), std::vector<int>{501});
     EXPECT_EQ(replies[0].header("Connection"), "close");
     EXPECT_TRUE(peer->isEnded());
+}
+
+// RFC 9110 §15.3.6: no content; and a client has to be told so, which reads it as it does others (RFC 9112 §6.3).
+TEST_F(HttpConnectionTest, ResetContentHasNoContent) {
+    const auto shared = std::make_shared<const std::string>("xyz");
+    router().get("/205", [](const HttpRequest&) { return HttpResponse(205).setBody("xyz"); });
+    router().get("/205/shared", [shared](const HttpRequest&) { return HttpResponse(205).setBody(shared); });
+    router().get("/205/length",
+                 [](const HttpRequest&) { return HttpResponse(205).header("Content-Length", "3"); });
+    router().get("/205/stream", [](const HttpRequest&, HttpResponder responder) {
+        HttpBodyWriter writer = responder.stream(HttpResponse(205).header("Content-Length", "3"));
+        writer.write("xyz");
+        writer.finish();
+    });
+    for (const std::string_view path : {"/205", "/205/shared", "/205/length", "/205/stream"}) {
+        const Replies replies = ask(getRequest(path) + getRequest("/hi"));
+        EXPECT_EQ(replies.statuses(), (std::vector<int>{205, 200})) << path;
+        EXPECT_EQ(replies[0].header("Content-Length"), "0") << path;
+        EXPECT_FALSE(replies[0].has("Transfer-Encoding")) << path;
+        EXPECT_EQ(replies[0].body, "") << path;
+        const Replies head =
+            ask("HEAD " + std::string(path) + " HTTP/1.1\r\nHost: a\r\n\r\n", ScriptedPeer::kWhole, {0});
+        EXPECT_EQ(head[0].header("Content-Length"), "0") << path;
+    }
 }
 
 // --- Pipelining ---

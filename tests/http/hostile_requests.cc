@@ -312,6 +312,8 @@ void addAuthority(Table& table) {
 
     const std::string connect =
         "RFC 9110 §9.3.6: CONNECT wants a host and a port, nothing else; 400 for an invalid port";
+    table.refused(501, "connect-no-tunnel", withConnect("example.com:443") + next(),
+                  "RFC 9110 §9.3.6, §15.6.2: no tunnels here; what follows is for the tunnel's other end");
     table.bad("connect-origin-form", withConnect("/"), connect);
     table.bad("connect-absolute-form", withConnect("http://example.com:443/"), connect);
     table.bad("connect-asterisk-form", withConnect("*"), connect);

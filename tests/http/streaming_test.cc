@@ -78,6 +78,21 @@ TEST_F(HttpStreamTest, TrailersFollowTheLastChunk) {
     EXPECT_EQ(replies[0].trailers.size(), 2U);
 }
 
+// They went out, and whoever merges trailers into the header fields then has two lengths and two hosts.
+TEST_F(HttpStreamTest, TrailersThatMayBeNoneAreLeftOut) {
+    const auto peer = connect();
+    peer->feed(getRequest("/stream")).settle();
+    writer.write("abc");
+    HttpHeaders trailers;
+    for (const std::string_view name : {"Content-Length", "Transfer-Encoding", "Host", "Connection", "X-Sum"})
+        trailers.add(name, "7");
+    writer.finish(std::move(trailers));
+    const Replies replies = parseReplies(peer->collect());
+    ASSERT_TRUE(replies.isClean()) << replies;
+    EXPECT_EQ(replies[0].trailer("X-Sum"), "7");
+    EXPECT_EQ(replies[0].trailers.size(), 1U);
+}
+
 TEST_F(HttpStreamTest, ALengthThatIsGivenIsKept) {
     const auto peer = connect();
     peer->feed(getRequest("/counted/8") + getRequest("/hi")).settle();

@@ -105,12 +105,12 @@ TEST(TlsSecretsTest, ShortRecordsStayOpenssls) {
               0u);
 }
 
-// What a later OpenSSL may negotiate, nobody here knows yet: 65000 stands for it.
+// What a later OpenSSL may negotiate, nobody here knows yet: 65001 stands for it.
 TEST(TlsSecretsTest, WhatIsNotKnownStaysOpenssls) {
     const auto extend = [](unsigned int where) {
         return [where](SSL_CTX* ctx) {
             EXPECT_EQ(SSL_CTX_add_custom_ext(
-                          ctx, 65000, where,
+                          ctx, 65001, where,
                           [](SSL*, unsigned int, unsigned int, const unsigned char** out, size_t* size, X509*,
                              size_t, int*, void*) {
                               *out = nullptr;

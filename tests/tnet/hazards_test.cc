@@ -874,6 +874,7 @@ TEST_F(HazardTest, ASocketThatAChildHoldsEndsAndIsNotReportedAnyMore) {
         const pid_t child = ::fork();
         if (child == 0) {
             ::close(ends[1]);
+            ::close(pair.peers.get());
             char byte = 0;
             while (::read(ends[0], &byte, 1) == -1) {
             }

@@ -306,12 +306,28 @@ TEST_F(WsDeadlineTest, AReaderThatTakesNothingIsDropped) {
     const auto peer = open();
     peer->block();
     EXPECT_EQ(last().send(std::string(100'000, 'x')), WsSendStatus::Queued);
+    runRounds(1);
     pass(9);
     EXPECT_FALSE(peer->isClosed());
     pass(1);
     EXPECT_TRUE(peer->isClosed());
     ASSERT_EQ(closes.size(), 1U);
     EXPECT_EQ(closes[0].code, WsCloseCode::Abnormal);
+}
+
+// Only what was beyond highWaterBytes was watched: a little less was kept for a peer that took nothing, for ever.
+TEST_F(WsDeadlineTest, AReaderThatTakesNothingOfALittleIsDroppedToo) {
+    WsRoute route = quietRoute();
+    route.sendTimeout = seconds(10);
+    serve(std::move(route));
+    const auto peer = open();
+    peer->block();
+    EXPECT_EQ(last().send("a little"), WsSendStatus::Accepted);
+    runRounds(1);
+    pass(9);
+    EXPECT_FALSE(peer->isClosed());
+    pass(1);
+    EXPECT_TRUE(peer->isClosed());
 }
 
 TEST_F(WsDeadlineTest, AReaderThatTakesALittleIsNot) {
@@ -345,6 +361,7 @@ TEST_F(WsDeadlineTest, AReaderThatTakesNextToNothingIsDropped) {
     const auto peer = open();
     peer->block();
     last().send(std::string(100'000, 'x'));
+    runRounds(1);
     for (int i = 0; i < 10; ++i) {
         EXPECT_FALSE(peer->isClosed()) << i;
         pass(1);
