@@ -267,43 +267,11 @@ void WsConnection::lookAfter(TimePoint now) {
     if (m_receiver && m_receiver->isIdle()) m_receiver->compact();
 }
 
-// --- Sending ---
+// --- Asked for by other threads ---
 
-WsSendStatus WsConnection::send(std::string_view message, WsOpcode opcode) {
-    return sendLatest({}, message, opcode);
-}
-
-WsSendStatus WsConnection::sendLatest(std::string_view key, std::string_view message, WsOpcode opcode) {
-    assert((opcode == WsOpcode::Binary || opcode == WsOpcode::Text) && "a message is text or binary");
-    if (isInLoopThread()) {
-        WsSendStatus status = WsSendStatus::Closed;
-        orAbort([&] { status = sendHere(key, message, opcode); });
-        return status;
-    }
-    if (!isOpen()) return WsSendStatus::Closed;
-    // The loop alone knows what the peer has taken; here counts what waits for the loop.
-    const size_t textBytes = heapBytesOfText(key.size()) + heapBytesOfText(message.size());
-    const bool isMuch = queuedBytes() + WsLoop::bytesOfTask(textBytes) > route().highWaterBytes;
-    auto task = [key = std::string(key), text = std::string(message), opcode, isMuch](WsConnection& self) {
-        if (isMuch && self.m_connection != nullptr) {
-            // Its caller was told to wait for onDrain.
-            self.waiting();
-            self.m_connection->setWriteCompleteWanted(true);
-        }
-        self.sendHere(key, text, opcode);
-    };
-    if (post(Posting::IfRoom, textBytes, std::move(task)))
-        return isMuch ? WsSendStatus::Queued : WsSendStatus::Accepted;
-    if (route().overflow == WsOverflow::Close) {
-        close(route().overflowCode, kTooSlow);
-        return WsSendStatus::Closed;
-    }
-    noteDropped(1);
-    return WsSendStatus::Dropped;
-}
-
-bool WsConnection::post(Posting posting, size_t textBytes, std::function<void(WsConnection&)> task) {
-    const size_t bytes = WsLoop::bytesOfTask(textBytes);
+template <class Task>
+bool WsConnection::post(Posting posting, size_t textBytes, Task task) {
+    const size_t bytes = WsLoop::bytesOfTask(sizeof(Task), textBytes);
     if (posting == Posting::Always) {
         m_home->reserveAlways(bytes);
     } else {
@@ -323,7 +291,8 @@ bool WsConnection::post(Posting posting, size_t textBytes, std::function<void(Ws
 }
 
 // Once: the first says it all.
-void WsConnection::postEnd(uint8_t end, size_t textBytes, std::function<void(WsConnection&)> task) {
+template <class Task>
+void WsConnection::postEnd(uint8_t end, size_t textBytes, Task task) {
     if ((m_endAsked.fetch_or(end, std::memory_order_relaxed) & end) != 0) return;
     try {
         post(Posting::Always, textBytes, std::move(task));
@@ -331,6 +300,41 @@ void WsConnection::postEnd(uint8_t end, size_t textBytes, std::function<void(WsC
         m_endAsked.fetch_and(static_cast<uint8_t>(~end), std::memory_order_relaxed);
         throw;
     }
+}
+
+// --- Sending ---
+
+WsSendStatus WsConnection::send(std::string_view message, WsOpcode opcode) {
+    return sendLatest({}, message, opcode);
+}
+
+WsSendStatus WsConnection::sendLatest(std::string_view key, std::string_view message, WsOpcode opcode) {
+    assert((opcode == WsOpcode::Binary || opcode == WsOpcode::Text) && "a message is text or binary");
+    if (isInLoopThread()) {
+        WsSendStatus status = WsSendStatus::Closed;
+        orAbort([&] { status = sendHere(key, message, opcode); });
+        return status;
+    }
+    if (!isOpen()) return WsSendStatus::Closed;
+    // The loop alone knows what the peer has taken; here counts what waits for the loop.
+    const size_t textBytes = heapBytesOfText(key.size()) + heapBytesOfText(message.size());
+    const bool isMuch = queuedBytes() + textBytes > route().highWaterBytes;
+    auto task = [key = std::string(key), text = std::string(message), opcode, isMuch](WsConnection& self) {
+        if (isMuch && self.m_connection != nullptr) {
+            // Its caller was told to wait for onDrain.
+            self.waiting();
+            self.m_connection->setWriteCompleteWanted(true);
+        }
+        self.sendHere(key, text, opcode);
+    };
+    if (post(Posting::IfRoom, textBytes, std::move(task)))
+        return isMuch ? WsSendStatus::Queued : WsSendStatus::Accepted;
+    if (route().overflow == WsOverflow::Close) {
+        close(route().overflowCode, kTooSlow);
+        return WsSendStatus::Closed;
+    }
+    noteDropped(1);
+    return WsSendStatus::Dropped;
 }
 
 void WsConnection::runPosted(const std::function<void(WsConnection&)>& task, size_t bytes) {
@@ -566,9 +570,7 @@ void WsConnection::close(WsCloseCode code, std::string_view reason) {
     if (isInLoopThread()) return orAbort([&] { closeHere(code, reason); });
     if (!isOpen()) return;
     reason = reason.substr(0, kMaxControlPayloadBytes);  // sendClose() cuts it where a character ends
-    std::function<void(WsConnection&)> task = [code, text = std::string(reason)](WsConnection& self) {
-        self.closeHere(code, text);
-    };
+    auto task = [code, text = std::string(reason)](WsConnection& self) { self.closeHere(code, text); };
     postEnd(kCloseAsked, heapBytesOfText(reason.size()), std::move(task));
 }
 

@@ -204,9 +204,11 @@ private:
     bool isInLoopThread() const;
     // From other threads. IfRoom: false if too much waits already, for this connection or for its loop.
     enum class Posting : uint8_t { IfRoom, Always };
-    bool post(Posting posting, size_t textBytes, std::function<void(WsConnection&)> task);
+    template <class Task>
+    bool post(Posting posting, size_t textBytes, Task task);
     enum : uint8_t { kCloseAsked = 1, kAbortAsked = 2 };  // bits of m_endAsked
-    void postEnd(uint8_t end, size_t textBytes, std::function<void(WsConnection&)> task);
+    template <class Task>
+    void postEnd(uint8_t end, size_t textBytes, Task task);
 
     WsSendStatus sendHere(std::string_view key, std::string_view message, WsOpcode opcode);
     WsSendStatus sendPieceHere(std::string_view piece, bool last);

@@ -29,8 +29,6 @@ constexpr TurnBudget kLookTurn{256, 256 << 10};
 
 // What an item takes: its place in a deque, whose blocks of 512 bytes have a few bytes left and cost a pointer each.
 constexpr size_t kItemBytes = 88;
-// What std::function allocates for the largest task there is, that of sendLatest: two texts, opcode and flag.
-constexpr size_t kTaskBytes = heapBytes(2 * sizeof(std::string) + 8);
 
 WsReceiver::Settings settingsOf(const WsRoute& route, std::optional<WsInflater::Settings> inflate) {
     WsReceiver::Settings settings;
@@ -111,7 +109,9 @@ void WsLoop::giveBack(size_t items, size_t bytes) {
 
 size_t WsLoop::bytesOf(const WsPublication& publication) { return kItemBytes + publication.memoryBytes(); }
 
-size_t WsLoop::bytesOfTask(size_t textBytes) { return kItemBytes + kTaskBytes + textBytes; }
+size_t WsLoop::bytesOfTask(size_t closureBytes, size_t textBytes) {
+    return kItemBytes + heapBytes(closureBytes) + textBytes;
+}
 
 void WsLoop::post(WsPublicationPtr_t publication, size_t bytes) {
     enqueue({.publication = std::move(publication), .bytes = bytes});
@@ -154,8 +154,6 @@ void WsLoop::runInbox() {
     if (m_batch.empty()) {
         const std::lock_guard lock(m_mutex);
         m_batch.swap(m_inbox);
-        m_publications = static_cast<size_t>(std::count_if(
-            m_batch.begin(), m_batch.end(), [](const Item& item) { return item.publication != nullptr; }));
     }
     Turn turn(kInboxTurn);
     Waiting done;

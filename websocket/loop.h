@@ -87,7 +87,8 @@ public:
 
     // What an item takes of memory, at most.
     static size_t bytesOf(const WsPublication& publication);
-    static size_t bytesOfTask(size_t textBytes);  // and what its texts take
+    static size_t bytesOfTask(size_t closureBytes,
+                              size_t textBytes);  // of the closure, and what its texts take
 
     // The last thing that a connection is asked for, and what frees memory: counted, but never refused.
     void reserveAlways(size_t bytes);
@@ -163,8 +164,7 @@ private:
     // What is being worked off, in as many turns as it takes. Publications to the same topic that follow one another
     // are a group: each subscriber gets all of them before the next subscriber does.
     std::deque<Item> m_batch{};
-    size_t m_publications = 0;  // in m_batch when it came
-    size_t m_groupSize = 0;     // at the front of m_batch; the tree is matching for them. Zero: none is
+    size_t m_groupSize = 0;  // at the front of m_batch; the tree is matching for them. Zero: none is
     size_t m_groupBytes = 0;
 };
 

@@ -5,13 +5,15 @@
 //     t, p, m    a whole frame of the peer, masked: text, ping, first byte and payload
 //     i first    as m, and the payload is compressed
 //     u calls    the user does what the letters say; so he does for the text of each message, in its handler
+//     O number   so many bytes of what another client of the same route sends all the time, wherever that cuts them
 //     D          the server drains
 //     W          the peer will not end its direction: deadlines must do
 //
 // What has to hold, beside that nothing crashes: handlers get the messages that the receiver alone finds in all bytes,
 // whole, in order, and none behind a close; pings are answered in order; what send accepts arrives in order; a close is
 // answered with its code; as long as nothing has been done to the connection, all of that is complete; and whatever a
-// peer does not do, the connection is closed in the end.
+// peer does not do, the connection is closed in the end. The other client's messages come whole and in order whatever
+// happens to this connection: they share receivers, buffers and a loop.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -49,7 +51,13 @@ public:
         ws().route("/", route(flags));
         m_peer = connect();
         m_wire = std::make_unique<Wire>(*m_peer, clock());
-        m_wire->command('f', upgradeRequest("/", (flags & 1) != 0 ? kOffer : ""));
+        const std::string request = upgradeRequest("/", (flags & 1) != 0 ? kOffer : "");
+        m_wire->command('f', request);
+        m_wire->collect();
+        m_other = connect();
+        m_other->feed(request);
+        m_other->collect();
+        for (int i = 0; i < 18; ++i) m_othersText += clientFrame(WsOpcode::Text, othersMessage(i));
     }
 
     void run(FuzzInput input) {
@@ -73,6 +81,7 @@ public:
             m_wire->finish(Wire::Peer::Ends);
         }
         EXPECT_EQ(m_opens, m_closes);
+        finishOther();
         EXPECT_EQ(ws().connections(), 0U);
         call("smeptTgCA");  // it is inert
         check();
@@ -97,6 +106,7 @@ private:
         route.keepRequest = (flags & 64) != 0;
         const bool isForgotten = (flags & 192) == 64;
         route.onOpen = [this, isForgotten](const WsConnectionPtr_t& connection) {
+            if (m_other) return void(m_othersConnection = connection);
             EXPECT_EQ(++m_opens, 1);
             m_connection = connection;
             if (isForgotten) call("sTd");
@@ -113,6 +123,7 @@ private:
         if (m_inPiecesRead) {
             route.onPiece = [this, receive](const WsConnectionPtr_t& connection, std::string_view text,
                                             WsOpcode, bool last) {
+                if (connection == m_othersConnection) return takeOthers(text, last);
                 m_piece += text;
                 if (last) m_messages.push_back(std::exchange(m_piece, {}));
                 receive(connection, text);
@@ -120,6 +131,7 @@ private:
         } else {
             route.onMessage = [this, receive](const WsConnectionPtr_t& connection, std::string_view text,
                                               WsOpcode) {
+                if (connection == m_othersConnection) return takeOthers(text, true);
                 m_messages.emplace_back(text);
                 receive(connection, text);
             };
@@ -127,6 +139,7 @@ private:
         route.onPong = receive;
         route.onDrain = [handle](const WsConnectionPtr_t& connection) { handle(connection, "s"); };
         route.onClose = [this, flags](const WsConnectionPtr_t& connection, WsCloseCode, std::string_view) {
+            if (connection == m_othersConnection) return;
             EXPECT_EQ(++m_closes, m_opens);
             EXPECT_EQ(connection->send("late"), WsSendStatus::Closed);
             call((flags & 1) != 0 ? "sTcAd" : "sTcA");
@@ -150,10 +163,49 @@ private:
                     // Outside of handlers what the user throws is the user's to catch.
                 }
                 break;
+            case 'O': feedOther(first); break;
             case 'D': drain(); break;
             case 'W': m_waits = true; break;
             default: break;
         }
+    }
+
+    // --- The other client ---
+
+    static std::string othersMessage(int number) {
+        return "other " + std::to_string(number) + std::string(static_cast<size_t>(number) * 17, 'o');
+    }
+
+    void feedOther(size_t bytes) {
+        if (m_other->isEnded() || m_other->isClosed()) return;
+        m_other->feed(std::string_view(m_othersText).substr(m_othersFed, bytes));
+        m_othersFed += std::min(bytes, m_othersText.size() - m_othersFed);
+    }
+
+    void takeOthers(std::string_view text, bool last) {
+        m_othersPiece += text;
+        if (!last) return;
+        EXPECT_EQ(m_othersPiece, othersMessage(m_othersMessages++));
+        m_othersPiece.clear();
+    }
+
+    void finishOther() {
+        m_other->collect();
+        if (!m_other->isEnded() && !m_other->isClosed()) {
+            size_t bytes = 0;
+            int whole = 0;
+            while (whole < 18 &&
+                   (bytes += clientFrame(WsOpcode::Text, othersMessage(whole)).size()) <= m_othersFed)
+                ++whole;
+            EXPECT_EQ(m_othersMessages, whole);
+            m_other->feedEnd();
+            m_other->collect();
+        }
+        for (int i = 0; i < 100 && !m_other->isClosed(); ++i) {
+            clock().advance(std::chrono::seconds(15));
+            m_other->collect();
+        }
+        EXPECT_TRUE(m_other->isClosed());
     }
 
     std::string compressed(std::string_view message) {
@@ -345,6 +397,12 @@ private:
     WsDeflater m_deflater{{}};
     WsConnectionPtr_t m_connection{};
     std::unique_ptr<ScriptedPeer> m_peer{};
+    std::unique_ptr<ScriptedPeer> m_other{};
+    WsConnectionPtr_t m_othersConnection{};
+    std::string m_othersText{};
+    std::string m_othersPiece{};  // of the next message
+    size_t m_othersFed = 0;
+    int m_othersMessages = 0;
     std::unique_ptr<Wire> m_wire{};
     std::unique_ptr<ConnChecker> m_checker{};
     std::vector<std::string> m_messages{};  // as handlers got them

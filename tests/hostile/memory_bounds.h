@@ -7,6 +7,7 @@
 #include <cstddef>
 
 #include "tests/hostile/target_limits.h"
+#include "websocket/topics.h"
 
 namespace tnet {
 
@@ -46,7 +47,11 @@ inline size_t messageBytes(const TargetLimits& limits) {
     const WsRoute route = limits.route();
     constexpr size_t kInflaterBytes = 40 << 10;
     constexpr size_t kStepBytes = 16 << 10;
-    return kIdleBytes + 2 * route.maxMessageBytes + kInflaterBytes + kStepBytes + 2 * route.maxQueuedBytes;
+    constexpr size_t kRestBytes = 64 << 10;  // of a read, that waits for its turn
+    constexpr size_t kQueueBytes = 128
+                                   << 10;  // room that a queue has beside what it holds (tnet/send_queue.h)
+    return kIdleBytes + 2 * route.maxMessageBytes + kInflaterBytes + kStepBytes + kRestBytes +
+           2 * route.maxQueuedBytes + kQueueBytes;
 }
 
 // What stays when all are gone: spare parsers and requests with their buffers (http/service.h), the loop's and the
@@ -57,5 +62,8 @@ inline size_t keptBytes(const TargetLimits& limits) {
     constexpr size_t kThreadBytes = 1 << 20;
     return kSpareWorks * (headBytes(limits) + kKeptPerWork) + kThreadBytes;
 }
+
+// What waits in the inbox of the server's loop (websocket/topics.h).
+inline size_t inboxBytes() { return WsTopics::Settings{}.inboxBytes; }
 
 }  // namespace tnet

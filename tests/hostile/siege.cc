@@ -134,7 +134,7 @@ private:
         const size_t kept = keptBytes(m_attack.limits);
         m_outcome.bytesKept = m_outcome.bytesBefore + kept;
         m_outcome.bytesMaximum =
-            m_outcome.bytesBefore + kept +
+            m_outcome.bytesBefore + kept + inboxBytes() +
             static_cast<size_t>(kAllocator * static_cast<double>(most * m_attack.bytesPerConnection));
         if (!m_settings.judgesMemory) return;
         if (m_outcome.bytesPeak > m_outcome.bytesMaximum) fail("memory above its maximum");

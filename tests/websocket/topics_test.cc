@@ -2,9 +2,12 @@
 #include "websocket/topics.h"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -217,6 +220,48 @@ TEST_F(WsTopicsTest, WhatOtherThreadsAskOfConnectionsCountsToo) {
     EXPECT_EQ(ws().topics()->stats().subscriptions, 1U);
     peer->close(1001).settle();
     EXPECT_TRUE(peer->isClosed());
+}
+
+// An inbox that is full holds as much as it may, of the items that cost most beside what they say.
+TEST_F(WsTopicsTest, AnInboxTakesTheMemoryThatItCounts) {
+    constexpr size_t kBytes = 2 << 20;
+    using Fill = std::function<bool(WsConnection&)>;
+    const auto isTaken = [](WsSendStatus status) {
+        return status == WsSendStatus::Accepted || status == WsSendStatus::Queued;
+    };
+    const auto publish = [](size_t topic, size_t payload) {
+        return [=](WsConnection& c) {
+            return c.publish(std::string(topic, 't'), std::string(payload, 'p')) == WsPublishStatus::Accepted;
+        };
+    };
+    const Fill fills[] = {
+        publish(1, 0),
+        publish(100, 20),
+        publish(1, 1000),
+        [=](WsConnection& c) { return isTaken(c.send("")); },
+        [=](WsConnection& c) { return isTaken(c.sendLatest(std::string(20, 'k'), std::string(100, 'm'))); },
+        [=](WsConnection& c) { return isTaken(c.ping()); },
+        [=](WsConnection& c) { return c.subscribe(std::string(40, 'f')); },
+    };
+    for (const Fill& fill : fills) {
+        SCOPED_TRACE(&fill - fills);
+        destroyServer();
+        WsRoute route;
+        route.overflow = WsOverflow::DropNewest;
+        route.maxQueuedBytes = SIZE_MAX / 2;
+        serve(std::move(route), smallInbox(SIZE_MAX, kBytes));
+        const auto peer = open();
+        const auto connection = opened.back();
+        size_t taken = 0;
+        std::thread([&] {
+            const size_t before = mallinfo2().uordblks;  // of all arenas
+            while (fill(*connection)) continue;
+            taken = mallinfo2().uordblks - before;
+        }).join();
+        EXPECT_LE(taken, kBytes);
+        EXPECT_GE(taken + kBytes / 10, kBytes);
+        runRounds(100);
+    }
 }
 
 // An empty message counted nothing, and a thread could post them without end while the loop was busy.
