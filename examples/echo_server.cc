@@ -4,15 +4,18 @@
 
 #include "tnet/connection.h"
 #include "tnet/signaler.h"
+#include "tnet/standard_descriptors.h"
 #include "tnet/tcp_server.h"
 
 using namespace tnet;
 
 int main(int argc, char** argv) {
+    openStandardDescriptors();
     const auto address = Address::parse(argc > 1 ? argv[1] : "127.0.0.1:7007");
     auto loop = IOLoop::create();
     if (!address || !loop) return std::fprintf(stderr, "usage: echo_server [ADDRESS:PORT]\n"), 2;
-    const auto signaler = Signaler::create(loop->get(), {SIGINT, SIGTERM}, [&loop](int) { (*loop)->stop(); });
+    const auto signaler =
+        Signaler::create(loop->get(), {SIGINT, SIGTERM, SIGHUP}, [&loop](int) { (*loop)->stop(); });
 
     TcpServer server;
     server.setEventCallback([](const ConnectionPtr_t& connection, ConnEvent event, const void* context) {

@@ -1,6 +1,6 @@
 // http_server: what tnet's HTTP layer does, on one page. Run it and open http://localhost:8080/.
 //
-// SIGTERM and SIGINT drain; SIGUSR2 starts the program again on the same sockets, and drains when that serves.
+// SIGTERM, SIGINT and SIGHUP (its terminal goes, and there is no nohup) drain; SIGUSR2 starts the program again on the same sockets, and drains when that serves.
 #include <charconv>
 #include <csignal>
 #include <cstdio>
@@ -20,6 +20,7 @@
 #include "tnet/log.h"
 #include "tnet/proxy_transport.h"
 #include "tnet/signaler.h"
+#include "tnet/standard_descriptors.h"
 #include "tnet/successor.h"
 
 using namespace tnet;
@@ -209,6 +210,7 @@ int fail(const std::string& message) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    openStandardDescriptors();
     HttpServer::Settings settings;
     ServerFlags flags;
     flags.add("max-body", "BYTES", "largest body taken (default 1048576)",
@@ -234,7 +236,7 @@ int main(int argc, char** argv) {
     if (!loop) return fail(loop.error().message);
     HttpServer server(settings);
     Upgrade upgrade(loop->get(), argc, argv);
-    const auto signaler = Signaler::create(loop->get(), {SIGINT, SIGTERM, SIGUSR2}, [&](int signal) {
+    const auto signaler = Signaler::create(loop->get(), {SIGINT, SIGTERM, SIGHUP, SIGUSR2}, [&](int signal) {
         signal == SIGUSR2 ? upgrade.start(server) : (*loop)->stop();
     });
     if (!signaler) return fail(signaler.error().message);

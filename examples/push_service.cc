@@ -14,6 +14,7 @@
 #include "http/server.h"
 #include "tnet/ignore_sig_pipe.h"
 #include "tnet/signaler.h"
+#include "tnet/standard_descriptors.h"
 #include "websocket/server.h"
 
 using namespace tnet;
@@ -90,6 +91,7 @@ int fail(const Error& error) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    openStandardDescriptors();
     ServerFlags flags;
     Settings settings;
     addFlags(flags, settings);
@@ -129,7 +131,7 @@ int main(int argc, char** argv) {
     const auto bound = server.listen(*address, tls.transport());
     if (!bound) return fail(bound.error());
     bool isDraining = false;
-    const auto signaler = Signaler::create(loop->get(), {SIGINT, SIGTERM}, [&](int) {
+    const auto signaler = Signaler::create(loop->get(), {SIGINT, SIGTERM, SIGHUP}, [&](int) {
         if (std::exchange(isDraining, true)) return (*loop)->stop();  // who asks twice does not want to wait
         drain(**loop, server, hub, spread);
     });

@@ -7,6 +7,7 @@
 #include "http/server.h"
 #include "tnet/ignore_sig_pipe.h"
 #include "tnet/signaler.h"
+#include "tnet/standard_descriptors.h"
 #include "websocket/server.h"
 
 using namespace tnet;
@@ -35,6 +36,7 @@ int fail(const Error& error) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    openStandardDescriptors();
     size_t maxMessageBytes = 64 << 20;
     WsCompression compression = WsCompression::Off;
     ServerFlags flags;
@@ -55,7 +57,8 @@ int main(int argc, char** argv) {
     const IgnoreSigPipe ignoreSigPipe;
     const auto loop = IOLoop::create();
     if (!loop) return fail(loop.error());
-    const auto signaler = Signaler::create(loop->get(), {SIGINT, SIGTERM}, [&loop](int) { (*loop)->stop(); });
+    const auto signaler =
+        Signaler::create(loop->get(), {SIGINT, SIGTERM, SIGHUP}, [&loop](int) { (*loop)->stop(); });
     if (!signaler) return fail(signaler.error());
 
     HttpServer server;

@@ -8,6 +8,7 @@
 #include "tnet/durations.h"
 #include "tnet/log.h"
 #include "tnet/release_memory.h"
+#include "tnet/turn.h"
 
 namespace tnet {
 namespace {
@@ -16,6 +17,8 @@ constexpr size_t kSpareWorks = 64;
 constexpr size_t kKeptPendingCapacity = 64 << 10;
 constexpr std::chrono::seconds kFirstReturn{1};
 constexpr std::chrono::seconds kLastReturn{64};
+// Idle connections that are closed before others have their turn: a hundred thousand that came at once time out at once.
+constexpr TurnBudget kIdleTurn{256, SIZE_MAX};
 
 }  // namespace
 
@@ -68,12 +71,12 @@ void HttpService::onDrain(ConnChecker&) {
 // more request, whose answer says that it is the last (RFC 9112 §9.6): clients that are at work leave without a
 // loss. Only who was quiet all the time is closed from our side: see HttpConnection::endIdle.
 TimePoint HttpService::quietDeadline(const IdleLink& link) const {
-    return std::max<TimePoint>(link.idleSince(), m_drainBegan) + m_limits.drainTime;
+    return timeAfter(std::max<TimePoint>(link.idleSince(), m_drainBegan), m_limits.drainTime);
 }
 
 void HttpService::watchQuiet() {
     if (m_idle.empty() || m_drainTimer.isValid()) return;
-    const Duration left = quietDeadline(*m_idle.front()) - m_loop->now();
+    const Duration left = timeUntil(m_loop->now(), quietDeadline(*m_idle.front()));
     // Not in this round: requests that have arrived are read first.
     m_drainTimer = m_loop->runAfter(std::max<Duration>(left, Duration::zero()), [this] {
         m_drainTimer = {};
@@ -85,7 +88,8 @@ void HttpService::watchQuiet() {
 void HttpService::closeQuiet() {
     const TimePoint now = m_loop->now();
     IdleLink* link = m_idle.front();
-    while (link != nullptr && quietDeadline(*link) <= now) {
+    for (Turn turn(kIdleTurn); !turn.isOver() && link != nullptr && quietDeadline(*link) <= now;
+         turn.spend(0)) {
         IdleLink* const next = m_idle.next(*link);
         static_cast<HttpConnection*>(link)->endIdle();
         link = next;
@@ -111,7 +115,8 @@ void HttpService::addIdle(HttpConnection& connection) {
 
 void HttpService::watchIdle() {
     if (m_idle.empty() || m_limits.idleTimeout <= std::chrono::milliseconds::zero()) return;
-    const Duration left = m_idle.front()->idleSince() + m_limits.idleTimeout - m_loop->clock().now();
+    const TimePoint deadline = timeAfter(m_idle.front()->idleSince(), m_limits.idleTimeout);
+    const Duration left = timeUntil(m_loop->clock().now(), deadline);
     m_idleTimer = m_loop->runAfter(left, [this] {
         m_idleTimer = {};
         closeIdle();
@@ -121,11 +126,12 @@ void HttpService::watchIdle() {
 
 void HttpService::closeIdle() {
     const TimePoint now = m_loop->now();
-    while (IdleLink* const link = m_idle.front()) {
-        if (link->idleSince() + m_limits.idleTimeout > now) return;
+    for (Turn turn(kIdleTurn); !turn.isOver() && !m_idle.empty(); turn.spend(0)) {
+        IdleLink* const link = m_idle.front();
+        if (timeAfter(link->idleSince(), m_limits.idleTimeout) > now) return;
         auto* const connection = static_cast<HttpConnection*>(link);
         // A long answer may still be on its way to a slow reader.
-        if (connection->isSending() && connection->lastActivity() + m_limits.sendTimeout > now) {
+        if (connection->isSending() && timeAfter(connection->lastActivity(), m_limits.sendTimeout) > now) {
             m_idle.pushBack(*connection, now);
         } else if (!connection->endIdle()) {
             m_idle.pushBack(*connection, now);

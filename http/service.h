@@ -18,6 +18,7 @@
 #include "http/response_head.h"
 #include "http/router.h"
 #include "tnet/address_rate.h"
+#include "tnet/durations.h"
 #include "tnet/io_loop.h"
 #include "tnet/tcp_service.h"
 #include "tnet/turn.h"
@@ -105,7 +106,9 @@ public:
     const HttpLimits& limits() const { return m_limits; }
     AddressRate* addressRate() const { return m_addressRate; }
     bool isDraining() const { return m_draining; }
-    bool isDrainTimeOver() const { return m_draining && m_loop->now() >= m_drainBegan + m_limits.drainTime; }
+    bool isDrainTimeOver() const {
+        return m_draining && m_loop->now() >= timeAfter(m_drainBegan, m_limits.drainTime);
+    }
 
     std::unique_ptr<HttpWork> takeWork() {
         if (!m_spareWork) return std::make_unique<HttpWork>(m_limits);

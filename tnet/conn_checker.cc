@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "tnet/connection.h"
+#include "tnet/durations.h"
 
 namespace tnet {
 namespace {
@@ -46,7 +47,9 @@ void ConnChecker::forEach(const std::function<void(const ConnectionPtr_t&)>& vis
 
 std::chrono::milliseconds ConnChecker::worstCaseLateness() const {
     const size_t steps = (m_watched.size() + m_settings.batch - 1) / m_settings.batch;
-    return m_settings.interval * static_cast<int64_t>(std::max<size_t>(steps, 1));
+    const auto count = static_cast<int64_t>(std::max<size_t>(steps, 1));
+    constexpr auto kNever = std::chrono::milliseconds::max();
+    return m_settings.interval > kNever / count ? kNever : m_settings.interval * count;
 }
 
 // From the front, where the ones are that were looked at longest ago, to the back: nobody is looked at
@@ -63,9 +66,9 @@ void ConnChecker::lookAt(size_t count) {
 bool ConnChecker::check(const ConnectionPtr_t& connection) {
     using std::chrono::milliseconds;
     if (!connection || connection->state() == ConnState::Disconnected) return false;
-    const Duration quiet = m_loop->now() - connection->lastActivity();
+    const Duration quiet = timeUntil(connection->lastActivity(), m_loop->now());
     const auto isOver = [quiet](milliseconds timeout) {
-        return timeout > milliseconds::zero() && quiet > timeout;
+        return timeout > milliseconds::zero() && quiet > saturated(timeout);
     };
     if (connection->state() == ConnState::Connecting && isOver(m_settings.connectTimeout))
         connection->shutDown();

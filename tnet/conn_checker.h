@@ -27,10 +27,11 @@ namespace tnet {
 class ConnChecker {
 public:
     struct Settings {
-        std::chrono::milliseconds interval{1000};         // between two steps
-        size_t batch = 1024;                              // connections looked at per step; at least 1
-        std::chrono::milliseconds connectTimeout{10000};  // Connecting (TLS handshake included); zero: never
-        std::chrono::milliseconds idleTimeout{60000};     // Connected without traffic; zero: never
+        std::chrono::milliseconds interval{1000};  // between two steps
+        size_t batch = 1024;                       // connections looked at per step; at least 1
+        // Connecting (TLS handshake included); zero and max(): never
+        std::chrono::milliseconds connectTimeout{10000};
+        std::chrono::milliseconds idleTimeout{60000};  // Connected without traffic; zero and max(): never
     };
 
     // Error: invalid_argument if interval or batch is zero, or a duration is negative.
@@ -50,7 +51,8 @@ public:
     // References held, those to connections that are gone but not yet forgotten included.
     size_t size() const { return m_watched.size(); }
 
-    // How much later than its timeout a connection is found at most: ceil(size / batch) * interval.
+    // How much later than its timeout a connection is found at most: ceil(size / batch) * interval; max() if
+    // that is longer than can be said.
     std::chrono::milliseconds worstCaseLateness() const;
 
 private:

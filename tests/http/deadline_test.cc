@@ -1,6 +1,7 @@
 // Who is too slow, and what becomes of them; on a clock that the test moves.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -442,6 +443,37 @@ TEST_F(HttpDeadlineTest, APeerThatFloodsAndTakesNothingIsClosed) {
     advance(seconds(31));
     EXPECT_TRUE(peer->isClosed());
     for (const Access& access : accesses()) EXPECT_EQ(access.status, 200);  // and none that never began
+}
+
+// Those that came in one burst time out at once. All of them were closed in one call of a timer, however many they
+// were.
+TEST_F(HttpDeadlineTest, AMassOfIdleConnectionsIsClosedATurnAtATime) {
+    constexpr size_t kPeers = 700;
+    std::vector<std::unique_ptr<ScriptedPeer>> peers;
+    while (peers.size() < kPeers) peers.push_back(connect());
+    runRounds();
+    clock().advance(seconds(61));
+    size_t before = 0;
+    int rounds = 0;
+    for (; before < kPeers && rounds < 100; ++rounds) {
+        loop()->runOnce(seconds(1));
+        const auto closed = static_cast<size_t>(
+            std::count_if(peers.begin(), peers.end(), [](const auto& peer) { return peer->isEnded(); }));
+        EXPECT_LE(closed - before, 256U);
+        before = closed;
+    }
+    EXPECT_EQ(before, kPeers);
+    EXPECT_GE(rounds, 3);
+}
+
+TEST_F(HttpDeadlineTest, TheLongestIdleTimeoutMeansNever) {
+    limits().idleTimeout = milliseconds::max();
+    const auto peer = connect();
+    peer->feed(getRequest("/hi")).settle();
+    for (int i = 0; i < 10; ++i) advance(std::chrono::hours(24));
+    EXPECT_FALSE(peer->isEnded());
+    peer->feed(getRequest("/hi")).settle();
+    EXPECT_EQ(statuses(*peer), (std::vector{200, 200}));
 }
 
 // Where idleTimeout was off nobody looked at a connection between two requests, and an answer that was never read was

@@ -111,6 +111,26 @@ TEST_F(ConnCheckerTest, ZeroMeansNever) {
     EXPECT_EQ(connecting->state(), ConnState::Connecting);
 }
 
+// Compared in nanoseconds, max() was less than nothing: all were closed at the first step.
+TEST_F(ConnCheckerTest, TheLongestTimeoutMeansNever) {
+    auto checker = makeChecker({seconds(1), 10, milliseconds::max(), milliseconds::max()});
+    const auto connected = makeConnected(*checker);
+    const auto connecting = makeIdleOne();
+    checker->add(connecting);
+    for (int i = 0; i < 10; ++i) advance(std::chrono::hours(1));
+    EXPECT_TRUE(connected->connection()->isConnected());
+    EXPECT_EQ(connecting->state(), ConnState::Connecting);
+
+    const auto never =
+        makeChecker({milliseconds::max(), 1, std::chrono::hours(1000), std::chrono::hours(1000)});
+    EXPECT_EQ(never->worstCaseLateness(), milliseconds::max());
+    never->add(connected->connection());
+    never->add(connecting);
+    EXPECT_EQ(never->worstCaseLateness(), milliseconds::max());
+    advance(std::chrono::hours(2000));
+    EXPECT_TRUE(connected->connection()->isConnected()) << "no step is ever due";
+}
+
 TEST_F(ConnCheckerTest, DoesNotProlongALife) {
     const auto checker = makeChecker({seconds(1), 10, seconds(5), seconds(10)});
     ConnectionPtr_t connection = makeIdleOne();
