@@ -41,6 +41,12 @@ bool parseNumericHost(int family, std::string_view host, void* bytes) {
     return inet_pton(family, text.data(), bytes) == 1;
 }
 
+bool isLocalhost(std::string_view host) {
+    constexpr std::string_view kName = "localhost";
+    return std::equal(host.begin(), host.end(), kName.begin(), kName.end(),
+                      [](char a, char b) { return a == b || (a >= 'A' && a <= 'Z' && a - 'A' + 'a' == b); });
+}
+
 // The number of an interface that is given by name or number; zero if there is none.
 uint32_t parseScope(std::string_view scope) {
     if (const auto number = parseNumber<uint32_t>(scope)) return *number;
@@ -72,8 +78,11 @@ Result<Address> Address::parse(std::string_view text) {
 
     Address address;
     if (!host.starts_with('[')) {
+        if (isLocalhost(host)) return loopback(*port);
         if (!parseNumericHost(AF_INET, host, &address.m_storage.v4.sin_addr)) {
-            return badAddress(text, "neither IPv4, nor IPv6 in brackets, nor unix:path");
+            return badAddress(text,
+                              "neither IPv4, nor IPv6 in brackets, nor localhost, nor unix:path; other names "
+                              "are not resolved");
         }
         address.m_storage.v4.sin_family = AF_INET;
         address.m_size = sizeof(sockaddr_in);
@@ -171,6 +180,11 @@ uint16_t Address::port() const {
     if (family() == AF_INET) return ntohs(m_storage.v4.sin_port);
     if (family() == AF_INET6) return ntohs(m_storage.v6.sin6_port);
     return 0;
+}
+
+std::string Address::unixPath() const {
+    if (!isUnix() || isAbstract() || m_size <= kPathOffset) return {};
+    return std::string(m_storage.local.sun_path, strnlen(m_storage.local.sun_path, m_size - kPathOffset));
 }
 
 std::string Address::toString() const {

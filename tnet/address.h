@@ -1,10 +1,12 @@
 // Address: where a socket listens or connects to: IPv4, IPv6 or a Unix-domain socket.
 //
 //     127.0.0.1:8080    [::1]:8080    [fe80::1%eth0]:80    unix:/run/app.sock    unix:@abstract-name
+//     localhost:8080
 //
 // Numbers only: no name is ever resolved, since that blocks for seconds. (The one thing looked up
-// is an interface's number, which is a local system call.) Resolve first, with getaddrinfo or a
-// resolver of your own, and hand in the result by fromSockaddr().
+// is an interface's number, which is a local system call.) The one name is "localhost", in any case of letters: it is
+// 127.0.0.1 by definition (RFC 6761 §6.3). Resolve others first, with getaddrinfo or a resolver of your own, and
+// hand in the result by fromSockaddr().
 //
 // Threads: a value; as safe as an int.
 // Lifetime: owns its bytes and allocates nothing; data() is valid as long as the Address stays.
@@ -49,8 +51,9 @@ public:
 
     int family() const { return m_storage.base.sa_family; }  // AF_INET, AF_INET6, AF_UNIX, AF_UNSPEC
     bool isUnix() const { return family() == AF_UNIX; }
-    bool isAbstract() const;  // a Unix address with no file behind it
-    uint16_t port() const;    // 0 for a Unix address
+    bool isAbstract() const;       // a Unix address with no file behind it
+    std::string unixPath() const;  // of a Unix address that is not abstract; otherwise empty
+    uint16_t port() const;         // 0 for a Unix address
 
     // The form that parse() takes. An unnamed Unix socket (a client's usually is) gives "unix:",
     // AF_UNSPEC gives "unspecified".

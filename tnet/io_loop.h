@@ -122,6 +122,9 @@ public:
 
     bool isInLoopThread() const;
 
+    // Whether a callback of this loop is running, or the loop is being destroyed: then it cannot be run from here.
+    bool isCallingBack() const { return m_inRound || m_isEnding; }
+
     // Keeps `what` until the loop is destroyed, as the last thing to go, when handlers, tasks and timers are gone: for
     // what a layer has once per loop.
     void keep(std::shared_ptr<void> what) { m_kept.push_back(std::move(what)); }

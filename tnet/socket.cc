@@ -1,13 +1,15 @@
 #include "tnet/socket.h"
 
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cassert>
 #include <cerrno>
 #include <climits>
-#include <cstring>
+#include <cstdint>
 #include <string>
 
 namespace tnet {
@@ -21,12 +23,10 @@ bool setOption(int fd, int level, int option, bool enabled) {
     return ::setsockopt(fd, level, option, &value, sizeof(value)) == 0;
 }
 
-std::string pathOf(const Address& address) { return address.toString().substr(std::strlen("unix:")); }
-
 // Whether a socket lies at `address` that nobody listens on: left behind by a process that is gone.
 bool isStale(const Address& address) {
     struct stat status {};
-    if (::lstat(pathOf(address).c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return false;
+    if (::lstat(address.unixPath().c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return false;
 
     const Result<FileDescriptor> probe = openSocket(AF_UNIX);
     if (!probe) return false;
@@ -34,12 +34,17 @@ bool isStale(const Address& address) {
     return ::connect(probe->get(), address.data(), address.size()) != 0 && errno == ECONNREFUSED;
 }
 
+std::error_code askOption(int fd, int option, int& value) {
+    socklen_t size = sizeof(value);
+    return ::getsockopt(fd, SOL_SOCKET, option, &value, &size) == 0 ? std::error_code() : lastError();
+}
+
 std::error_code bindUnix(int fd, const Address& address) {
     if (::bind(fd, address.data(), address.size()) == 0) return {};
     const std::error_code error = lastError();
     if (error != std::errc::address_in_use || address.isAbstract() || !isStale(address)) return error;
 
-    if (::unlink(pathOf(address).c_str()) != 0 && errno != ENOENT) return lastError();
+    if (::unlink(address.unixPath().c_str()) != 0 && errno != ENOENT) return lastError();
     return ::bind(fd, address.data(), address.size()) == 0 ? std::error_code() : lastError();
 }
 
@@ -47,13 +52,17 @@ std::error_code listenUnix(int fd, const Address& address, const ListenOptions& 
     if (options.reusePort || options.joinGroup)
         return std::make_error_code(std::errc::operation_not_supported);
     if (const std::error_code error = bindUnix(fd, address)) return error;
+    // The file has its mode before anybody can connect: that takes a listener.
+    if (options.unixMode && !address.isAbstract() &&
+        ::chmod(address.unixPath().c_str(), *options.unixMode) != 0)
+        return lastError();
     return ::listen(fd, options.backlog) == 0 ? std::error_code() : lastError();
 }
 
 std::error_code listenInet(int fd, const Address& address, const ListenOptions& options) {
     // A restarted server must not wait for its old connections to leave TIME_WAIT.
     if (!setOption(fd, SOL_SOCKET, SO_REUSEADDR, true)) return lastError();
-    if (!setNoDelay(fd, true)) return lastError();
+    if (!setNoDelay(fd, true) || !setAcknowledgeTimeout(fd, options.acknowledgeTimeout)) return lastError();
     if (address.family() == AF_INET6 && !setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, options.v6Only))
         return lastError();
     if (options.joinGroup && !setOption(fd, SOL_SOCKET, SO_REUSEPORT, true)) return lastError();
@@ -131,6 +140,18 @@ bool setAcknowledgeTimeout(int fd, std::chrono::milliseconds timeout) {
     const bool isLimited = timeout > std::chrono::milliseconds::zero() && timeout.count() <= INT_MAX;
     const unsigned int millis = isLimited ? static_cast<unsigned int>(timeout.count()) : 0;
     return ::setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &millis, sizeof(millis)) == 0;
+}
+
+std::error_code prepareListener(int fd) {
+    int type = 0;
+    int isListening = 0;
+    if (const std::error_code error = askOption(fd, SO_TYPE, type)) return error;
+    if (const std::error_code error = askOption(fd, SO_ACCEPTCONN, isListening)) return error;
+    if (type != SOCK_STREAM || isListening == 0) return std::make_error_code(std::errc::invalid_argument);
+    const int flags = ::fcntl(fd, F_GETFL);
+    const bool isPrepared =
+        flags >= 0 && ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0 && ::fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
+    return isPrepared ? std::error_code() : lastError();
 }
 
 }  // namespace tnet

@@ -6,7 +6,10 @@
 // Lifetime: a FileDescriptor closes what it owns; a plain `int fd` is borrowed for the call.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -47,10 +50,15 @@ struct ListenOptions {
     bool reusePort = false;  // others may join with joinGroup; the kernel spreads the connections
     bool joinGroup = false;  // join the listeners of this port, which were opened with reusePort
     bool v6Only = true;      // an IPv6 listener takes no IPv4 connections
+    // Of TCP, for the accepted sockets: see setAcknowledgeTimeout.
+    std::chrono::milliseconds acknowledgeTimeout{0};
+    // Of a Unix path: the file's mode, which says who may connect (unix(7): write permission). Nothing: what bind(2)
+    // gives, 0777 less the umask.
+    std::optional<mode_t> unixMode{};
 };
 
 // A listening socket, bound to `address`; port 0 lets the kernel choose (see localAddress). Its
-// accepted sockets inherit TCP_NODELAY.
+// accepted sockets inherit TCP_NODELAY and the user timeout.
 //
 // A port that anybody listens on is an error (address_in_use), also when both sides ask for
 // reusePort: two servers never share a port by accident. To listen with several sockets, open the
@@ -60,10 +68,15 @@ struct ListenOptions {
 // A Unix path where a socket lies that nobody listens on is unlinked and used again; to find out,
 // it is connected to, which a live listener sees as a connection that closes at once. Any other
 // file there is left alone and is an error (address_in_use). The path stays behind when the
-// listener is closed. Two processes that start at the same moment on the same stale path can both
+// listener is closed (tnet/socket_file.h removes it). Two processes that start at the same moment on the same stale path can both
 // succeed, and the later one has the path; a lock is theirs to hold if that can happen. A Unix
 // socket has no port to share: with reusePort or joinGroup the error is operation_not_supported.
 Result<FileDescriptor> listenOn(const Address& address, const ListenOptions& options = {});
+
+// What a listening socket that comes from elsewhere needs before it is served: it becomes non-blocking, for all who hold
+// it, and is closed on exec. Errors: invalid_argument if it is no stream socket, or does not listen; what the
+// kernel says (not_a_socket, bad_file_descriptor).
+std::error_code prepareListener(int fd);
 
 // From now on nobody new comes to `listener`, as if it were closed already, while who is connected, or about to be, can
 // still be accepted: what a listener needs before it is closed, since closing resets all of these. What other

@@ -92,6 +92,7 @@ bool placeAll(Plan& plan) {
 Result<std::unique_ptr<Successor>> Successor::spawn(IOLoop* loop, const std::vector<std::string>& arguments,
                                                     const std::vector<int>& sockets,
                                                     OutcomeCallback_t callback) {
+    if (arguments.empty()) return makeError(std::errc::invalid_argument, "successor: no program is named");
     int ends[2];  // sockets rather than a pipe, which has no MSG_NOSIGNAL
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
         return makeErrnoError(errno, "successor: socketpair");
@@ -108,7 +109,8 @@ Result<std::unique_ptr<Successor>> Successor::spawn(IOLoop* loop, const std::vec
     Plan plan;
     for (std::string& text : texts) plan.arguments.push_back(text.data());
     plan.arguments.push_back(nullptr);
-    for (char** entry = environ; *entry != nullptr; ++entry) {
+    // clearenv(3) leaves a null pointer.
+    for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
         bool isOurs = false;
         for (const char* const name : {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", kReadyVariable})
             isOurs = isOurs || isVariable(*entry, name);

@@ -42,7 +42,7 @@ public:
 
     // Starts arguments[0], a path, with `arguments`, this process's environment, and `sockets` (borrowed) as its
     // inherited sockets. It starts with no signal blocked. May be called while other threads run. Errors: no
-    // process, or no descriptor, is to be had. What exec says is told to `callback`.
+    // program is named; no process, or no descriptor, is to be had. What exec says is told to `callback`.
     static Result<std::unique_ptr<Successor>> spawn(IOLoop* loop, const std::vector<std::string>& arguments,
                                                     const std::vector<int>& sockets,
                                                     OutcomeCallback_t callback);

@@ -3,10 +3,13 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cassert>
 #include <cerrno>
+#include <condition_variable>
 #include <exception>
 #include <future>
+#include <mutex>
 #include <new>
 #include <string>
 #include <system_error>
@@ -14,7 +17,10 @@
 #include <utility>
 
 #include "tnet/acceptor.h"
+#include "tnet/address_counter.h"
 #include "tnet/address_key.h"
+#include "tnet/durations.h"
+#include "tnet/io_handler.h"
 #include "tnet/log.h"
 #include "tnet/out_of_memory.h"
 
@@ -35,46 +41,113 @@ private:
 
 }  // namespace
 
-// One loop: its acceptors, its checker, its service, its thread.
-class TcpServer::Worker final : public ConnectionObserver {
+// What the loops of a server share. It outlives the server where that is destroyed in a callback of its loop.
+class TcpServer::Shared {
 public:
-    Worker(TcpServer& server, std::unique_ptr<IOLoop> own)
-        : m_server(server), m_ownLoop(std::move(own)), m_loop(m_ownLoop.get()), m_tasks(m_loop->tasks()) {}
-    Worker(TcpServer& server, IOLoop* borrowed)
-        : m_server(server), m_loop(borrowed), m_tasks(borrowed->tasks()) {}
+    // What the server is asked to do. The thread of the server alone.
+    enum class Phase : uint8_t { New, Serving, Draining, Stopped };
+
+    explicit Shared(const Settings& all) : settings(all) {
+        if (all.maxConnectionsPerAddress > 0) counter = std::make_unique<AddressCounter>(all.maxConnections);
+    }
+
+    bool isFull() const { return connections.load() >= settings.maxConnections; }
+
+    // Counts it in any case. False: one too many.
+    bool admits(const PeerAddress& peer) {
+        if (!counter) return true;
+        return counter->add(addressKey(peer)) <= settings.maxConnectionsPerAddress;
+    }
+
+    void connectionClosed() {
+        connections.fetch_sub(1);
+        if (isAcceptingPaused.load() && !isFull()) resumeAccepting();
+        signalIfAllClosed();
+    }
+
+    void listenersClosed() {
+        undrained.fetch_sub(1);
+        signalIfAllClosed();
+    }
+
+    bool isAllClosed() const { return undrained.load() == 0 && connections.load() == 0; }
+
+    // Waits for it until `end`.
+    void awaitAllClosed(TimePoint end) {
+        std::unique_lock lock(m_mutex);
+        const auto isOver = [this] { return isAllClosed(); };
+        if (end == TimePoint::max()) return m_allClosed.wait(lock, isOver);
+        m_allClosed.wait_until(lock, end, isOver);
+    }
+
+    void resumeAccepting();
+    // Runs `act` on the thread of each worker's loop, unless the worker is gone by then.
+    void forEachWorker(const std::function<void(Worker&)>& act);
+
+    const Settings settings;
+    ServiceFactory_t serviceFactory{};
+    std::unique_ptr<AddressCounter> counter{};     // null: no limit per address
+    std::vector<std::weak_ptr<Worker>> workers{};  // from before the threads start until they are joined
+    std::vector<TaskQueuePtr_t> tasks{};           // of each, also when it is gone
+    Phase phase = Phase::New;
+
+    std::atomic<size_t> connections{0};
+    std::atomic<size_t> undrained{0};            // workers of a server that drains with listeners
+    std::atomic<bool> isAcceptingPaused{false};  // some acceptor waits for room
+    std::atomic<bool> isDraining{false};
+    std::atomic<bool> isHandedOver{false};
+
+private:
+    void signalIfAllClosed() {
+        if (!isAllClosed()) return;
+        const std::lock_guard lock(m_mutex);  // not between the waiter's check and its wait
+        m_allClosed.notify_all();
+    }
+
+    std::mutex m_mutex;
+    std::condition_variable m_allClosed;  // with m_mutex: isAllClosed() became true
+};
+
+// One loop: its acceptors, its checker, its service, its thread.
+//
+//     New ──serve──> Serving ──drain──> Draining
+//      │                └───────┬──────────┘
+//      │                      close           acceptors gone, connections closed; their events are still to be told
+//      │                     Closing
+//      │                        │ finish      the last event is told: service and checker go, from the top of the loop
+//      └────────────────────> Closed
+//
+// Whatever is posted, timed or called looks at the phase first, and a phase never goes back. All but New and the
+// way to Closed from there happens on the loop's thread.
+class TcpServer::Worker final : public IOHandler,
+                                public ConnectionObserver,
+                                public std::enable_shared_from_this<TcpServer::Worker> {
+public:
+    Worker(std::shared_ptr<Shared> shared, std::unique_ptr<IOLoop> own)
+        : m_shared(std::move(shared)),
+          m_ownLoop(std::move(own)),
+          m_loop(m_ownLoop.get()),
+          m_isAttached(false) {}
+    Worker(std::shared_ptr<Shared> shared, IOLoop* borrowed)
+        : m_shared(std::move(shared)), m_loop(borrowed), m_isAttached(true) {}
+    ~Worker() override {
+        assert((m_phase == Phase::New || m_phase == Phase::Closed) && "destroyed while it serves");
+    }
 
     IOLoop* loop() const { return m_loop; }
-    TaskQueue& tasks() const { return *m_tasks; }  // also when the loop is gone
+    bool isAttached() const { return m_isAttached; }
 
     void addListener(FileDescriptor socket, const TcpServer::Listener& listener) {
-        // Accepted sockets inherit it, which saves a system call for each.
-        if (!listener.address.isUnix())
-            setAcknowledgeTimeout(socket.get(), m_server.m_settings.acknowledgeTimeout);
         m_listeners.push_back(
             {std::move(socket), listener.transport, listener.isInherited, listener.address.isUnix()});
     }
 
-    Status open() {
-        auto checker = ConnChecker::create(m_loop, m_server.m_settings.checker);
-        if (!checker) return checker.error();
-        m_checker = std::move(*checker);
-        return Done{};
-    }
-
-    // On the loop's thread: from here on connections come in.
+    // On the loop's thread: from here on connections come in. After an error it is Closed.
     Status serve() {
-        m_service = m_server.m_serviceFactory(m_loop);
-        for (Listener& listener : m_listeners) {
-            auto acceptor =
-                Acceptor::create(m_loop, std::move(listener.socket),
-                                 [this, transport = listener.transport](
-                                     FileDescriptor socket, const sockaddr* peer, socklen_t size) {
-                                     accepted(transport, std::move(socket), peer, size);
-                                 });
-            if (!acceptor) return acceptor.error();
-            m_acceptors.push_back(std::move(*acceptor));
-        }
-        return Done{};
+        Status served = open();
+        m_phase = served ? Phase::Serving : Phase::Closed;
+        if (!served) release();
+        return served;
     }
 
     // Returns when it serves, or cannot.
@@ -84,7 +157,7 @@ public:
             m_thread = std::thread([this, &outcome] {
                 outcome.set_value(serve());
                 m_loop->start();
-                closeAll();
+                closeNow();
             });
         } catch (const std::system_error& error) {
             return makeError(error.code(), "start a thread");
@@ -94,34 +167,43 @@ public:
 
     // Who is in a backlog, or has been answered its SYN, believes to be connected and may have sent a request.
     void drain() {
+        if (m_phase != Phase::Serving) return;
+        const auto self = shared_from_this();
+        m_phase = Phase::Draining;
         // Answered before the service knows, they would not be told that it is the last answer.
         m_firstRead = Connection::FirstRead::WhenReadable;
-        for (size_t i = m_acceptors.size(); i-- > 0;) {
-            const bool isShared = m_listeners[i].isInherited || m_server.m_isHandedOver;
-            const bool isAwaited = !isShared && !m_listeners[i].isUnix;  // a handshake takes a round trip
-            const bool isTaken = m_acceptors[i]->acceptPending();
-            if (!isAwaited && isTaken) m_acceptors.erase(m_acceptors.begin() + static_cast<ptrdiff_t>(i));
-        }
-        m_service->onDrain(*m_checker);
-        closeListenersAfter(m_acceptors.empty() ? Duration::zero() : m_server.m_settings.handshakeTime);
+        m_acceptsUntil = timeAfter(m_loop->clock().now(), m_shared->settings.handshakeTime);
+        const TimePoint next = acceptWhoWaits();
+        if (m_phase == Phase::Draining) m_service->onDrain(*m_checker);
+        if (m_phase == Phase::Draining) goOnDrainingAt(next);
     }
 
+    // On the thread of the server, which for a borrowed loop is the loop's. Returns when it is Closed, unless the
+    // loop is calling back: then it is as soon as the loop can.
     void stop() {
-        if (!m_ownLoop) return closeAll();
-        m_loop->stop();
-        if (m_thread.joinable()) m_thread.join();
-        m_checker.reset();  // there is one still if the thread was never started
-        m_ownLoop.reset();
+        if (m_loop == nullptr) return;  // it was its own
+        if (m_isAttached) {
+            if (m_phase != Phase::New) return closeAttached();
+        } else {
+            assert(m_thread.get_id() != std::this_thread::get_id() &&
+                   "stop() from one of the server's threads");
+            m_loop->stop();
+            if (m_thread.joinable()) m_thread.join();
+            m_loop = nullptr;
+            m_ownLoop.reset();
+        }
+        if (m_phase == Phase::New) m_phase = Phase::Closed;  // it never began
     }
 
     // Unless others have filled the server again in between: then the next close resumes.
     void resumeAccepting() {
+        if (!isAccepting()) return;
         setAccepting(true);
         pauseIfFull();
     }
 
     bool onPeerTold(const Connection& connection) override {
-        if (connection.transport()->peer() == nullptr || m_server.admits(connection.peer())) return true;
+        if (connection.transport()->peer() == nullptr || m_shared->admits(connection.peer())) return true;
         logger().debug("closed: too many connections of {}", connection.peer().toAddress().host());
         return false;
     }
@@ -130,11 +212,21 @@ public:
         --m_open;
         const Transport& transport = *connection.transport();
         const bool isCounted = !transport.tellsPeer() || transport.peer() != nullptr;
-        if (m_server.m_counter && isCounted) m_server.m_counter->remove(addressKey(connection.peer()));
-        m_server.connectionClosed();
+        if (m_shared->counter && isCounted) m_shared->counter->remove(addressKey(connection.peer()));
+        m_shared->connectionClosed();
+        // The service may be on the stack; from the top of the loop it is not.
+        if (m_untilFinished && m_open == 0) m_loop->defer(m_untilFinished);
     }
 
+    void handleEvents(uint32_t) override {}
+    void handleDeferred() override {
+        if (m_phase == Phase::Closing && m_open == 0) finish();
+    }
+    void handleLoopExit() override {}
+
 private:
+    enum class Phase : uint8_t { New, Serving, Draining, Closing, Closed };
+
     struct Listener {
         FileDescriptor socket;  // until serve()
         TransportFactory_t transport;
@@ -142,9 +234,39 @@ private:
         bool isUnix;
     };
 
+    struct Accepting {
+        std::unique_ptr<Acceptor> acceptor;
+        bool isInherited;
+        bool isUnix;
+    };
+
+    bool isAccepting() const { return m_phase == Phase::Serving || m_phase == Phase::Draining; }
+
+    Status open() {
+        auto checker = ConnChecker::create(m_loop, m_shared->settings.checker);
+        if (!checker) return checker.error();
+        m_checker = std::move(*checker);
+        m_service = m_shared->serviceFactory(m_loop);
+        for (Listener& listener : m_listeners) {
+            const Address address = localAddress(listener.socket.get());
+            auto acceptor = Acceptor::create(
+                m_loop, std::move(listener.socket),
+                [this, transport = listener.transport](FileDescriptor socket, const sockaddr* peer,
+                                                       socklen_t size) {
+                    accepted(transport, std::move(socket), peer, size);
+                },
+                [this, address] { listenerEnded(address); });
+            if (!acceptor) return acceptor.error();
+            m_acceptors.push_back({std::move(*acceptor), listener.isInherited, listener.isUnix});
+        }
+        m_listeners.clear();
+        return Done{};
+    }
+
     // What a transport's factory or the service throws, out of memory or otherwise, costs this connection alone.
     void accepted(const TransportFactory_t& transport, FileDescriptor socket, const sockaddr* peer,
                   socklen_t size) {
+        const auto self = shared_from_this();  // what is told may stop the server, or destroy it
         const PeerAddress address(peer, size);
         try {
             const ConnectionPtr_t connection = makeConnection(transport, std::move(socket), address);
@@ -160,9 +282,9 @@ private:
     ConnectionPtr_t makeConnection(const TransportFactory_t& transport, FileDescriptor socket,
                                    const PeerAddress& address) {
         TransportPtr_t made = transport();
-        const bool isCounted = m_server.m_counter && !made->tellsPeer();
-        if (isCounted && !m_server.admits(address)) {
-            m_server.m_counter->remove(addressKey(address));
+        const bool isCounted = m_shared->counter && !made->tellsPeer();
+        if (isCounted && !m_shared->admits(address)) {
+            m_shared->counter->remove(addressKey(address));
             logger().debug("closed: too many connections of {}", address.toAddress().host());
             return nullptr;
         }
@@ -170,10 +292,10 @@ private:
             auto connection = std::make_shared<Connection>(m_loop, std::move(socket), std::move(made),
                                                            Connection::Origin::Accepted);
             connection->setPeer(address);
-            connection->setMaxQueuedBytes(m_server.m_settings.maxQueuedBytes);
+            connection->setMaxQueuedBytes(m_shared->settings.maxQueuedBytes);
             return connection;
         } catch (...) {
-            if (isCounted) m_server.m_counter->remove(addressKey(address));
+            if (isCounted) m_shared->counter->remove(addressKey(address));
             throw;
         }
     }
@@ -182,10 +304,11 @@ private:
     void serve(const ConnectionPtr_t& connection) {
         connection->setObserver(this);
         ++m_open;
-        m_server.m_connections.fetch_add(1);
+        m_shared->connections.fetch_add(1);
         try {
             m_service->onConnection(connection);
             m_checker->add(connection);
+            if (!isAccepting()) connection->close();  // it was stopped in there
             connection->start(m_firstRead);
         } catch (...) {
             connection->close();
@@ -194,59 +317,155 @@ private:
         pauseIfFull();
     }
 
-    void closeListenersAfter(Duration time) {
-        m_listenerTimer = m_loop->runAfter(time, [this] {
-            m_listenerTimer = {};
-            bool isDone = true;
-            for (const auto& acceptor : m_acceptors) isDone = acceptor->acceptPending() && isDone;
-            // Those that close meanwhile make room.
-            if (!isDone) return closeListenersAfter(Acceptor::kExhaustedPause);
-            m_acceptors.clear();
-            m_service->onListenersClosed(*m_checker);
-            m_server.listenersClosed();
-        });
-    }
-
     void setAccepting(bool accepting) {
-        for (const auto& acceptor : m_acceptors) accepting ? acceptor->resume() : acceptor->pause();
+        for (const Accepting& each : m_acceptors)
+            accepting ? each.acceptor->resume() : each.acceptor->pause();
     }
 
     void pauseIfFull() {
-        if (!m_server.isFull()) return;
+        if (!m_shared->isFull()) return;
         setAccepting(false);
-        m_server.m_acceptingPaused.store(true);
-        if (!m_server.isFull()) m_server.resumeAccepting();  // one closed in between
+        m_shared->isAcceptingPaused.store(true);
+        if (!m_shared->isFull()) m_shared->resumeAccepting();  // one closed in between
     }
 
-    // On the loop's thread, outside its rounds: ends everything, in the order of dependence.
-    void closeAll() {
-        if (m_listenerTimer.isValid()) m_loop->cancel(m_listenerTimer);
+    // A drain shuts our own Unix-domain listeners down, and is no news.
+    void listenerEnded(const Address& address) const {
+        if (m_shared->isDraining.load()) return;
+        logger().error("{} was shut down by another process that holds it; nobody can connect any more",
+                       address.toString());
+    }
+
+    // --- Draining ---
+
+    // Accepts those who wait, a turn of each listener, and closes the listeners that have nobody left to wait for.
+    // Returns when to go on.
+    TimePoint acceptWhoWaits() {
+        const TimePoint now = m_loop->clock().now();
+        const bool isOver = now >= m_acceptsUntil;
+        TimePoint next = isOver ? TimePoint::max() : m_acceptsUntil;
+        for (size_t i = m_acceptors.size(); i-- > 0;) {
+            const Acceptor::Pending left = m_acceptors[i].acceptor->acceptPending();
+            if (m_phase != Phase::Draining) return now;
+            const Accepting& each = m_acceptors[i];
+            const bool isShared = each.isInherited || m_shared->isHandedOver.load();
+            const bool isAwaited = !isShared && !each.isUnix;  // a handshake takes a round trip
+            bool isDone = false;
+            switch (left) {
+                case Acceptor::Pending::None: isDone = isOver || !isAwaited; break;
+                // For who else holds it, it goes on without us.
+                case Acceptor::Pending::More: isDone = isOver && isShared; break;
+                // Those that close make room.
+                case Acceptor::Pending::Exhausted: isDone = isOver && isShared; break;
+                case Acceptor::Pending::Paused:
+                case Acceptor::Pending::Failed: isDone = isOver; break;
+            }
+            if (isDone) {
+                m_acceptors.erase(m_acceptors.begin() + static_cast<ptrdiff_t>(i));
+            } else if (left == Acceptor::Pending::More) {
+                next = now;
+            } else if (left != Acceptor::Pending::None) {
+                next = std::min(next, timeAfter(now, Acceptor::kRetryPause));
+            }
+        }
+        return next;
+    }
+
+    void goOnDrainingAt(TimePoint next) {
+        const TimePoint now = m_loop->clock().now();
+        const Duration wait = m_acceptors.empty() ? Duration::zero() : timeUntil(now, next);
+        m_drainTimer = m_loop->runAfter(std::max(wait, Duration::zero()), [this] {
+            m_drainTimer = {};
+            goOnDraining();
+        });
+    }
+
+    void goOnDraining() {
+        const auto self = shared_from_this();
+        const TimePoint next = acceptWhoWaits();
+        if (m_phase != Phase::Draining) return;
+        if (!m_acceptors.empty()) return goOnDrainingAt(next);
+        m_service->onListenersClosed(*m_checker);
+        m_shared->listenersClosed();
+    }
+
+    // --- The end ---
+
+    void beginClosing() {
+        if (!isAccepting()) return;
+        m_phase = Phase::Closing;
+        if (m_drainTimer.isValid()) m_loop->cancel(std::exchange(m_drainTimer, {}));
         m_acceptors.clear();
-        if (m_checker) m_checker->forEach([](const ConnectionPtr_t& connection) { connection->close(); });
+        m_checker->forEach([](const ConnectionPtr_t& connection) { connection->close(); });
+    }
+
+    // On the loop's thread, outside its rounds.
+    void closeNow() {
+        beginClosing();
         while (m_open > 0)
             m_loop->runOnce(Duration::zero());  // Conn_CloseEvents come from the top of the loop
+        if (m_phase == Phase::Closing) finish();
+    }
+
+    void closeAttached() {
+        const auto self = shared_from_this();
+        if (!m_loop->isCallingBack()) return closeNow();
+        beginClosing();
+        if (m_phase != Phase::Closing || m_untilFinished) return;
+        m_untilFinished = self;
+        if (m_open == 0) m_loop->defer(self);
+    }
+
+    // Every Conn_CloseEvent has been told, and neither the service nor a connection is on the stack.
+    void finish() {
+        m_phase = Phase::Closed;
+        const auto self = std::move(m_untilFinished);
+        release();
+    }
+
+    // In the order of dependence.
+    void release() {
+        m_acceptors.clear();
+        m_listeners.clear();
         m_service.reset();
         m_checker.reset();
     }
 
-    TcpServer& m_server;
+    const std::shared_ptr<Shared> m_shared;
     std::unique_ptr<IOLoop> m_ownLoop;
-    IOLoop* m_loop;
-    TaskQueuePtr_t m_tasks;
+    IOLoop* m_loop;  // null: its own, and gone
+    const bool m_isAttached;
     std::vector<Listener> m_listeners;
     std::unique_ptr<ConnChecker> m_checker;
     std::unique_ptr<TcpService> m_service;
-    std::vector<std::unique_ptr<Acceptor>> m_acceptors;
-    TimerId m_listenerTimer{};  // valid while the server drains and still accepts
+    std::vector<Accepting> m_acceptors;
+    TimerId m_drainTimer{};      // valid while it is Draining and a step is due
+    TimePoint m_acceptsUntil{};  // Draining: who has begun by then is accepted
     size_t m_open = 0;
+    std::shared_ptr<Worker> m_untilFinished;  // Closing in a callback: itself, since the server may go before
     Connection::FirstRead m_firstRead = Connection::FirstRead::AtOnce;
+    Phase m_phase = Phase::New;
     std::thread m_thread;
 };
 
-TcpServer::TcpServer(const Settings& settings) : m_settings(settings) {
-    if (settings.maxConnectionsPerAddress > 0)
-        m_counter = std::make_unique<AddressCounter>(settings.maxConnections);
+void TcpServer::Shared::forEachWorker(const std::function<void(Worker&)>& act) {
+    for (size_t i = 0; i < workers.size(); ++i) {
+        tasks[i]->post([act, weak = workers[i]] {
+            if (const auto alive = weak.lock()) act(*alive);
+        });
+    }
 }
+
+void TcpServer::Shared::resumeAccepting() {
+    if (!isAcceptingPaused.exchange(false)) return;
+    try {
+        forEachWorker([](Worker& worker) { worker.resumeAccepting(); });
+    } catch (const std::bad_alloc&) {
+        endOutOfMemory("the tasks that resume accepting");  // it would stay paused for ever
+    }
+}
+
+TcpServer::TcpServer(const Settings& settings) : m_shared(std::make_shared<Shared>(settings)) {}
 
 TcpServer::~TcpServer() { stop(); }
 
@@ -256,60 +475,108 @@ void TcpServer::setEventCallback(ConnEventCallback_t callback) {
 }
 
 void TcpServer::setServiceFactory(ServiceFactory_t factory) {
-    assert(m_workers.empty() && "before start");
-    m_serviceFactory = std::move(factory);
+    assert(m_shared->phase != Shared::Phase::Serving && m_shared->phase != Shared::Phase::Draining &&
+           "before start");
+    m_shared->serviceFactory = std::move(factory);
+}
+
+size_t TcpServer::connections() const { return m_shared->connections.load(std::memory_order_relaxed); }
+
+// --- Listening ---
+
+Status TcpServer::mayBegin(const char* what) const {
+    switch (m_shared->phase) {
+        case Shared::Phase::New: return Done{};
+        case Shared::Phase::Stopped:
+            return makeError(std::errc::operation_not_permitted,
+                             std::string(what) + ": the server has stopped");
+        default:
+            return makeError(std::errc::operation_not_permitted,
+                             std::string(what) + ": the server has started already");
+    }
+}
+
+ListenOptions TcpServer::listenOptions() const {
+    ListenOptions options;
+    options.backlog = m_shared->settings.backlog;
+    options.acknowledgeTimeout = m_shared->settings.acknowledgeTimeout;
+    options.unixMode = m_shared->settings.unixMode;
+    return options;
 }
 
 Result<Address> TcpServer::listen(const Address& address, TransportFactory_t transport) {
-    assert(m_workers.empty() && "before start");
-    ListenOptions options;
-    options.backlog = m_settings.backlog;
+    if (const Status allowed = mayBegin("listen"); !allowed) return allowed.error();
+    ListenOptions options = listenOptions();
     options.reusePort = !address.isUnix();
     auto socket = listenOn(address, options);
     if (!socket) return socket.error();
     const Address bound = localAddress(socket->get());
+    m_socketFiles.emplace_back(bound);
     m_listeners.push_back({std::move(*socket), bound, std::move(transport)});
     return bound;
 }
 
 Result<Address> TcpServer::listen(FileDescriptor socket, TransportFactory_t transport) {
-    assert(m_workers.empty() && "before start");
+    if (const Status allowed = mayBegin("listen"); !allowed) return allowed.error();
     const Address address = localAddress(socket.get());
-    if (address.family() == AF_UNSPEC)
-        return makeError(std::errc::not_a_socket, "listen on descriptor " + std::to_string(socket.get()));
-    if (!address.isUnix()) setNoDelay(socket.get(), true);
+    if (const std::error_code error = prepareListener(socket.get())) {
+        const std::string name = "listen on descriptor " + std::to_string(socket.get());
+        if (error != std::errc::invalid_argument) return makeError(error, name);
+        return Error{error, name + ": " + address.toString() + " is no stream socket that listens"};
+    }
+    if (!address.isUnix()) {
+        setNoDelay(socket.get(), true);
+        setAcknowledgeTimeout(socket.get(), m_shared->settings.acknowledgeTimeout);
+    }
     m_listeners.push_back({std::move(socket), address, std::move(transport), true});
     return address;
 }
 
+// --- Starting ---
+
 Status TcpServer::start(size_t threads) {
-    assert(m_workers.empty() && threads > 0);
+    if (const Status allowed = begin(); !allowed) return allowed;
+    if (threads == 0) return makeError(std::errc::invalid_argument, "start: no threads");
     for (size_t i = 0; i < threads; ++i) {
-        auto loop = IOLoop::create(*m_settings.clock);
-        if (!loop) {
-            m_workers.clear();
-            return loop.error();
-        }
-        m_workers.push_back(std::make_shared<Worker>(*this, std::move(*loop)));
+        auto loop = IOLoop::create(*m_shared->settings.clock);
+        if (!loop) return giveUp(loop.error());
+        m_workers.push_back(std::make_shared<Worker>(m_shared, std::move(*loop)));
     }
-    if (const Status opened = openWorkers(); !opened) {
-        m_workers.clear();
-        return opened;
-    }
+    if (const Status opened = openWorkers(); !opened) return giveUp(opened.error());
     for (const auto& worker : m_workers) {
-        if (const Status started = worker->startThread(); !started) {
-            stop();
-            return started;
-        }
+        if (const Status started = worker->startThread(); !started) return giveUp(started.error());
     }
+    m_shared->phase = Shared::Phase::Serving;
     return Done{};
 }
 
 Status TcpServer::attach(IOLoop* loop) {
-    assert(m_workers.empty());
-    m_workers.push_back(std::make_shared<Worker>(*this, loop));
-    if (const Status opened = openWorkers(); !opened) return opened;
-    return m_workers.front()->serve();
+    if (const Status allowed = begin(); !allowed) return allowed;
+    m_workers.push_back(std::make_shared<Worker>(m_shared, loop));
+    if (const Status opened = openWorkers(); !opened) return giveUp(opened.error());
+    if (const Status served = m_workers.front()->serve(); !served) return giveUp(served.error());
+    m_shared->phase = Shared::Phase::Serving;
+    return Done{};
+}
+
+Status TcpServer::begin() {
+    if (const Status allowed = mayBegin("start"); !allowed) return allowed;
+    if (m_listeners.empty())
+        return makeError(std::errc::invalid_argument, "start: nothing listens; call listen first");
+    if (m_shared->serviceFactory) return Done{};
+    return makeError(std::errc::invalid_argument, "start: neither event callback nor service factory is set");
+}
+
+// As if listen had never been called: what listened in part would go on refusing some of its peers.
+Status TcpServer::giveUp(const Error& error) {
+    removeSocketFiles();
+    for (const auto& worker : m_workers) worker->stop();
+    m_shared->workers.clear();
+    m_shared->tasks.clear();
+    m_workers.clear();
+    m_listeners.clear();
+    m_sockets.clear();
+    return error;
 }
 
 Status TcpServer::openWorkers() {
@@ -320,7 +587,8 @@ Status TcpServer::openWorkers() {
         if (!opened) return opened;
     }
     for (const auto& worker : m_workers) {
-        if (const Status opened = worker->open(); !opened) return opened;
+        m_shared->workers.push_back(worker);
+        m_shared->tasks.push_back(worker->loop()->tasks());
     }
     return Done{};
 }
@@ -363,21 +631,18 @@ Status TcpServer::spreadInherited(const Address& address) {
 }
 
 std::vector<int> TcpServer::handOver() {
-    assert(!m_isDraining && "before the sockets are closed");
-    m_isHandedOver = true;
+    assert(m_shared->phase != Shared::Phase::Draining && "before the sockets are closed");
+    m_shared->isHandedOver.store(true);
     std::vector<int> sockets;
     for (const ListeningSocket& socket : m_sockets) sockets.push_back(socket.fd);
     return sockets;
 }
 
 Result<FileDescriptor> TcpServer::siblingOf(const Listener& listener) const {
-    if (!listener.address.isUnix()) {
-        ListenOptions options;
-        options.backlog = m_settings.backlog;
-        options.joinGroup = true;
-        return listenOn(listener.address, options);
-    }
-    return copyOf(listener);
+    if (listener.address.isUnix()) return copyOf(listener);
+    ListenOptions options = listenOptions();
+    options.joinGroup = true;
+    return listenOn(listener.address, options);
 }
 
 Result<FileDescriptor> TcpServer::copyOf(const Listener& listener) {
@@ -386,17 +651,22 @@ Result<FileDescriptor> TcpServer::copyOf(const Listener& listener) {
     return copy;
 }
 
+// --- The end ---
+
 void TcpServer::beginDrain() {
-    if (m_workers.empty() || std::exchange(m_isDraining, true)) return;
+    if (m_shared->phase != Shared::Phase::Serving) return;
+    m_shared->phase = Shared::Phase::Draining;
+    m_shared->isDraining.store(true);
+    m_shared->undrained.store(m_workers.size());
+    removeSocketFiles();
     refuseNewPeers();
-    m_undrained.store(m_workers.size());
-    forEachWorker([](Worker& worker) { worker.drain(); });
+    m_shared->forEachWorker([](Worker& worker) { worker.drain(); });
 }
 
 // All at once: the kernel picks any of a group, also one that refuses already and is about to be closed.
 // What others hold, too, must stay open for them.
 void TcpServer::refuseNewPeers() {
-    if (m_isHandedOver) return;
+    if (m_shared->isHandedOver.load()) return;
     for (const ListeningSocket& socket : m_sockets) {
         if (socket.isInherited) continue;
         const std::error_code error = tnet::refuseNewPeers(socket.fd);
@@ -404,75 +674,61 @@ void TcpServer::refuseNewPeers() {
     }
 }
 
-size_t TcpServer::drain(std::chrono::milliseconds deadline) {
-    if (m_workers.empty()) return 0;
-    beginDrain();
-    size_t forced = 0;
-    {
-        std::unique_lock lock(m_mutex);
-        m_allClosed.wait_for(lock, deadline, [this] { return isAllClosed(); });
-        forced = connections();
+// While they still listen: see socket_file.h.
+void TcpServer::removeSocketFiles() {
+    if (!m_shared->isHandedOver.load()) {
+        for (SocketFile& file : m_socketFiles) file.remove();
     }
-    stop();
+    m_socketFiles.clear();
+}
+
+size_t TcpServer::drain(std::chrono::milliseconds deadline) {
+    beginDrain();
+    if (m_shared->phase != Shared::Phase::Draining) return 0;
+    const TimePoint end = timeAfter(Clock::system().now(), deadline);
+    const auto shared = m_shared;  // a callback may destroy this server meanwhile
+    const Workers workers = m_workers;
+    const bool isAttached = workers.front()->isAttached();
+    if (!isAttached) shared->awaitAllClosed(end);
+    if (isAttached) {
+        constexpr Duration kLook =
+            std::chrono::milliseconds(20);  // at the deadline, and whether all is closed
+        IOLoop* const loop = workers.front()->loop();
+        if (loop->isCallingBack()) return 0;
+        const auto isOver = [&] {
+            return shared->isAllClosed() || shared->phase == Shared::Phase::Stopped ||
+                   Clock::system().now() >= end;
+        };
+        while (!isOver()) loop->runOnce(kLook);
+    }
+    const size_t forced = shared->connections.load();
+    if (shared->phase == Shared::Phase::Stopped) {
+        stopAll(*shared, workers);  // this may be gone
+    } else {
+        stop();
+    }
     return forced;
 }
 
 void TcpServer::stop() {
-    for (const auto& worker : m_workers) worker->stop();
-    m_workers.clear();
+    removeSocketFiles();
     m_listeners.clear();
     m_sockets.clear();
+    const auto shared = m_shared;  // a callback may destroy this server meanwhile
+    const Workers workers = m_workers;
+    stopAll(*shared, workers);
+}
+
+void TcpServer::stopAll(Shared& shared, const Workers& workers) {
+    shared.phase = Shared::Phase::Stopped;
+    for (const auto& worker : workers) worker->stop();
 }
 
 std::vector<IOLoop*> TcpServer::loops() const {
     std::vector<IOLoop*> loops;
+    if (m_shared->phase == Shared::Phase::Stopped) return loops;
     for (const auto& worker : m_workers) loops.push_back(worker->loop());
     return loops;
-}
-
-// Runs `act` on the thread of each worker's loop, unless the worker is gone by then.
-void TcpServer::forEachWorker(const std::function<void(Worker&)>& act) {
-    for (const auto& worker : m_workers) {
-        worker->tasks().post([act, weak = std::weak_ptr<Worker>(worker)] {
-            if (const auto alive = weak.lock()) act(*alive);
-        });
-    }
-}
-
-// Counts it in any case. False: one too many.
-bool TcpServer::admits(const PeerAddress& peer) {
-    if (!m_counter) return true;
-    return m_counter->add(addressKey(peer)) <= m_settings.maxConnectionsPerAddress;
-}
-
-void TcpServer::connectionClosed() {
-    m_connections.fetch_sub(1);
-    if (m_acceptingPaused.load() && !isFull()) resumeAccepting();
-    signalIfAllClosed();
-}
-
-void TcpServer::listenersClosed() {
-    m_undrained.fetch_sub(1);
-    signalIfAllClosed();
-}
-
-bool TcpServer::isFull() const { return m_connections.load() >= m_settings.maxConnections; }
-
-void TcpServer::resumeAccepting() {
-    if (!m_acceptingPaused.exchange(false)) return;
-    try {
-        forEachWorker([](Worker& worker) { worker.resumeAccepting(); });
-    } catch (const std::bad_alloc&) {
-        endOutOfMemory("the tasks that resume accepting");  // it would stay paused for ever
-    }
-}
-
-bool TcpServer::isAllClosed() const { return m_undrained.load() == 0 && m_connections.load() == 0; }
-
-void TcpServer::signalIfAllClosed() {
-    if (m_undrained.load() != 0 || m_connections.load() != 0) return;
-    const std::lock_guard lock(m_mutex);  // not between the waiter's check and its wait
-    m_allClosed.notify_all();
 }
 
 }  // namespace tnet

@@ -53,7 +53,7 @@ TEST_P(PersistentFaultTest, DoesNotSpinAndIsForgottenAfterwards) {
                     return waitsOfSufferingThreads() - waitsBefore >= 60 * kClients ||
                            FaultInjection::count(each.fault) >= 60 * kClients;
                 },
-                3 * Acceptor::kExhaustedPause);
+                3 * Acceptor::kRetryPause);
             EXPECT_FALSE(spins) << FaultInjection::counts();
         }
         for (BlockingClient& client : clients) {

@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -14,6 +16,22 @@
 #include "tests/support/loop_fixture.h"
 #include "tnet/address.h"
 #include "tnet/socket.h"
+
+namespace {
+
+// What accept4 fails with instead of accepting; zero: it accepts. And how often it was called.
+int acceptError = 0;
+int acceptCalls = 0;
+
+}  // namespace
+
+// In place of the C library's.
+int accept4(int fd, sockaddr* address, socklen_t* size, int flags) {
+    ++acceptCalls;
+    if (acceptError == 0) return static_cast<int>(::syscall(SYS_accept4, fd, address, size, flags));
+    errno = acceptError;
+    return -1;
+}
 
 namespace tnet {
 namespace {
@@ -126,14 +144,77 @@ TEST_F(AcceptorTest, PausedBeforeItsEventOfTheSameBatchItTakesNone) {
     EXPECT_EQ(m_accepted.size(), 1U);
 }
 
-TEST_F(AcceptorTest, AcceptPendingTakesWhatIsInTheBacklogPausedOrNot) {
+TEST_F(AcceptorTest, AcceptPendingTakesATurnOfTheBacklogUnlessItIsPaused) {
     const auto acceptor = listenAndKeep();
-    connectClients(40);
+    connectClients(Acceptor::kPendingTurn.steps + 6);
     acceptor->pause();
-    acceptor->acceptPending();
-    EXPECT_EQ(m_accepted.size(), 40U);
-    acceptor->acceptPending();
-    EXPECT_EQ(m_accepted.size(), 40U);
+    EXPECT_EQ(acceptor->acceptPending(), Acceptor::Pending::Paused);
+    EXPECT_TRUE(m_accepted.empty());
+    acceptor->resume();
+    EXPECT_EQ(acceptor->acceptPending(), Acceptor::Pending::More);
+    EXPECT_EQ(m_accepted.size(), Acceptor::kPendingTurn.steps);
+    EXPECT_EQ(acceptor->acceptPending(), Acceptor::Pending::None);
+    EXPECT_EQ(m_accepted.size(), Acceptor::kPendingTurn.steps + 6);
+}
+
+// A filter (seccomp) that says EACCES, or a network that is down for ever: it was tried again without end, in one call
+// of acceptPending, or in every round of the loop.
+TEST_F(AcceptorTest, AnErrorThatStaysIsTriedAgainOnceInAWhile) {
+    for (const int error : {EACCES, EPERM, EBADF, ENETDOWN, EPROTO, EINTR}) {
+        SCOPED_TRACE(error);
+        m_accepted.clear();
+        const auto acceptor = listenAndKeep();
+        connectClients(1);
+        acceptError = error;
+        runRounds(100);  // as many peers in a row may be gone
+        acceptCalls = 0;
+        runRounds(100);
+        EXPECT_EQ(acceptCalls, 0) << "it spins";
+        EXPECT_EQ(acceptor->acceptPending(), Acceptor::Pending::Failed);
+        EXPECT_LE(acceptCalls, 64);
+        acceptError = 0;
+        advance(Acceptor::kRetryPause);
+        EXPECT_EQ(m_accepted.size(), 1U);
+    }
+}
+
+// Out of descriptors, a hang-up was told in between: a second timer was armed over the first, and outlived the acceptor.
+TEST_F(AcceptorTest, AHangUpWhileItWaitsArmsNoSecondTimer) {
+    auto acceptor = listenAndKeep();
+    connectClients(1);
+    int listener = -1;
+    for (int fd = 3; fd < 256; ++fd) {
+        if (localAddress(fd) == m_address && peerAddress(fd).family() == AF_UNSPEC) listener = fd;
+    }
+    const FileDescriptor other(::dup(listener));
+    acceptError = EMFILE;
+    runRounds();
+    ASSERT_EQ(::shutdown(other.get(), SHUT_RD), 0);
+    runRounds();
+    acceptor.reset();
+    acceptError = 0;
+    advance(2 * Acceptor::kRetryPause);
+    EXPECT_TRUE(m_accepted.empty());
+}
+
+// It said EINVAL in every round.
+TEST_F(AcceptorTest, AListenerThatAnotherHolderShutsDownIsForgottenAndToldOnce) {
+    auto listener = listenOn(Address::loopback(0));
+    ASSERT_TRUE(listener.ok());
+    const FileDescriptor other(::dup(listener->get()));
+    int ends = 0;
+    const auto acceptor = Acceptor::create(
+        loop(), std::move(*listener), [](FileDescriptor, const sockaddr*, socklen_t) {}, [&] { ++ends; });
+    ASSERT_TRUE(acceptor.ok());
+    ASSERT_EQ(::shutdown(other.get(), SHUT_RD), 0);
+    ASSERT_TRUE(runUntil([&] { return ends > 0; }));
+    acceptCalls = 0;
+    runRounds(50);
+    EXPECT_EQ(acceptCalls, 0) << "it spins";
+    EXPECT_EQ(ends, 1);
+    (*acceptor)->pause();
+    (*acceptor)->resume();
+    EXPECT_EQ((*acceptor)->acceptPending(), Acceptor::Pending::None);
 }
 
 // The callback was destroyed with its acceptor while it ran, and went on with captures that were gone.

@@ -799,14 +799,14 @@ TEST_F(AcceptHazardTest, H8_OutOfDescriptorsItNeitherSpinsNorGivesUp) {
     {
         NoDescriptorsLeft noneLeft;
         EXPECT_LE(countRounds(kWatchTime), kRestfulRounds);
-        for (int i = 0; i < 3; ++i) advance(Acceptor::kExhaustedPause);  // tries again, in vain
+        for (int i = 0; i < 3; ++i) advance(Acceptor::kRetryPause);  // tries again, in vain
         EXPECT_LE(countRounds(kWatchTime), kRestfulRounds);
         EXPECT_TRUE(m_accepted.empty());
         noneLeft.giveOneBack();
-        advance(Acceptor::kExhaustedPause);
+        advance(Acceptor::kRetryPause);
         EXPECT_EQ(m_accepted.size(), 1U) << "one descriptor, one connection";
     }
-    advance(Acceptor::kExhaustedPause);
+    advance(Acceptor::kRetryPause);
     ASSERT_TRUE(runUntil([&] { return m_accepted.size() == 2; }));
     expectThatItAccepts();
 }
@@ -820,11 +820,11 @@ TEST_F(AcceptHazardTest, H8_WhateverIsExhaustedItNeitherSpinsNorGivesUp) {
         acceptCalls = 0;
         EXPECT_LE(countRounds(kWatchTime), kRestfulRounds);
         EXPECT_EQ(acceptCalls, 1) << "tries again at once";
-        for (int i = 0; i < 3; ++i) advance(Acceptor::kExhaustedPause);
+        for (int i = 0; i < 3; ++i) advance(Acceptor::kRetryPause);
         EXPECT_EQ(acceptCalls, 4) << "tries again once per pause";
         EXPECT_TRUE(m_accepted.empty());
         acceptError = 0;
-        advance(Acceptor::kExhaustedPause);
+        advance(Acceptor::kRetryPause);
         EXPECT_EQ(m_accepted.size(), 1U);
         expectThatItAccepts();
     }
@@ -840,7 +840,7 @@ TEST_F(AcceptHazardTest, H8_PausedAndResumedMeanwhileItStillWaits) {
     runRounds();
     EXPECT_EQ(acceptCalls, 1) << "resumed before its time";
     m_acceptor->pause();
-    advance(Acceptor::kExhaustedPause);
+    advance(Acceptor::kRetryPause);
     EXPECT_EQ(acceptCalls, 1) << "accepts while it is paused";
     acceptError = 0;
     m_acceptor->resume();
@@ -853,7 +853,7 @@ TEST_F(AcceptHazardTest, H8_DestroyedMeanwhileItLeavesNothingBehind) {
     runRounds();
     m_acceptor.reset();
     acceptError = 0;
-    advance(Acceptor::kExhaustedPause);
+    advance(Acceptor::kRetryPause);
     EXPECT_TRUE(m_accepted.empty());
 }
 

@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "tests/support/loop_fixture.h"
@@ -68,6 +69,13 @@ TEST_F(SuccessorTest, ServesOnTheSocketsThatItWasHanded) {
 
 TEST_F(SuccessorTest, WithoutSocketsItServes) {
     EXPECT_TRUE(outcomeOf({kProgram, "successor", "serve"}, {}).ok());
+}
+
+// clearenv leaves a null pointer where the environment was, which was read.
+TEST_F(SuccessorTest, WithoutAnEnvironmentItServes) {
+    char** const before = std::exchange(environ, nullptr);
+    EXPECT_TRUE(outcomeOf({kProgram, "successor", "serve"}, {}).ok());
+    environ = before;
 }
 
 TEST_F(SuccessorTest, AProgramThatCannotBeStartedIsNamed) {

@@ -1,13 +1,17 @@
 #include "tnet/tcp_server.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <climits>
 #include <condition_variable>
 #include <functional>
 #include <future>
@@ -273,6 +277,99 @@ TEST(TcpServerTest, ListensOnSocketsOnly) {
     const auto bound = server.listen(FileDescriptor(::dup(STDERR_FILENO)));
     ASSERT_FALSE(bound.ok());
     EXPECT_EQ(bound.error().code, std::errc::not_a_socket);
+}
+
+// A blocking listener blocked its loop for ever; a connected socket was accepted from, in vain, without end.
+TEST_F(AttachedServerTest, WhatIsHandedInMustListenAndNeedNotBeReady) {
+    Tally tally;
+    TcpServer server;
+    server.setEventCallback(echo(tally));
+    for (const auto& pair : {makeTcpPair, makeSocketPair}) {
+        const auto bound = server.listen(std::move(pair().ours));
+        ASSERT_FALSE(bound.ok());
+        EXPECT_EQ(bound.error().code, std::errc::invalid_argument);
+        EXPECT_NE(bound.error().message.find("listens"), std::string::npos) << bound.error().message;
+    }
+    auto listener = listenOn(Address::loopback(0));
+    ASSERT_TRUE(listener.ok());
+    ASSERT_EQ(::fcntl(listener->get(), F_SETFL, 0), 0);  // blocking
+    const auto bound = server.listen(std::move(*listener));
+    ASSERT_TRUE(bound.ok());
+    ASSERT_TRUE(server.attach(loop()).ok());
+    runRounds();
+    BlockingClient client = BlockingClient::connectTo(*bound);
+    ASSERT_TRUE(runUntil([&] { return server.connections() == 1; }));
+}
+
+TEST(TcpServerTest, AStartThatCannotServeSaysWhy) {
+    Tally tally;
+    const auto loop = IOLoop::create();
+    TcpServer server;
+    const auto failsWith = [](const Status& status, std::errc code, const std::string& why) {
+        ASSERT_FALSE(status.ok()) << why;
+        EXPECT_EQ(status.error().code, code);
+        EXPECT_NE(status.error().message.find(why), std::string::npos) << status.error().message;
+    };
+    failsWith(server.start(1), std::errc::invalid_argument, "nothing listens");
+    mustListen(server);
+    failsWith(server.attach(loop->get()), std::errc::invalid_argument, "callback");
+    server.setEventCallback(echo(tally));
+    failsWith(server.start(0), std::errc::invalid_argument, "no threads");
+    mustStart(server, 1);
+    failsWith(server.start(1), std::errc::operation_not_permitted, "started already");
+    EXPECT_FALSE(server.listen(Address::loopback(0)).ok());
+    server.stop();
+    failsWith(server.start(1), std::errc::operation_not_permitted, "stopped");
+}
+
+// The second address could not be opened for all loops; started again, the server said Done, and the first refused.
+TEST(TcpServerTest, AfterAFailedStartNothingListensAndListeningAgainWorks) {
+    Tally tally;
+    TcpServer::Settings settings;
+    settings.checker.batch = 0;
+    TcpServer server(settings);
+    server.setEventCallback(echo(tally));
+    const Address addresses[] = {mustListen(server), mustListen(server)};
+    EXPECT_FALSE(server.start(2).ok());
+    for (const Address& address : addresses) EXPECT_FALSE(BlockingClient::connectTo(address).valid());
+    EXPECT_FALSE(server.start(2).ok()) << "nothing listens any more";
+    EXPECT_EQ(mustListen(server, addresses[0]), addresses[0]);
+}
+
+TEST(TcpServerTest, TheFileOfAUnixListenerGoesWithItUnlessItIsAnotherOneByThen) {
+    const std::string path = "/tmp/tnet-tcp-server-test." + std::to_string(::getpid());
+    const Address address = *Address::parse("unix:" + path);
+    const auto exists = [&] { return ::access(path.c_str(), F_OK) == 0; };
+    Tally tally;
+    for (const bool drains : {false, true}) {
+        TcpServer::Settings settings;
+        settings.unixMode = 0610;
+        TcpServer server(settings);
+        server.setEventCallback(echo(tally));
+        mustListen(server, address);
+        struct stat status {};
+        ASSERT_EQ(::stat(path.c_str(), &status), 0);
+        EXPECT_EQ(status.st_mode & 0777, 0610U);
+        mustStart(server, 2);
+        drains ? static_cast<void>(server.drain(seconds(10))) : server.stop();
+        EXPECT_FALSE(exists());
+    }
+    {
+        TcpServer server;
+        server.setEventCallback(echo(tally));
+        mustListen(server, address);
+        mustStart(server, 1);
+        ASSERT_EQ(::unlink(path.c_str()), 0);
+        TcpServer next;
+        next.setEventCallback(echo(tally));
+        mustListen(next, address);
+        server.stop();
+        EXPECT_TRUE(exists()) << "the next one's";
+        mustStart(next, 1);
+        next.handOver();
+    }
+    EXPECT_TRUE(exists()) << "handed over";
+    ::unlink(path.c_str());
 }
 
 // The one that holds the sockets next goes on: neither is its peers' first packet dropped, nor are they reset.
@@ -575,6 +672,147 @@ TEST_F(AttachedServerTest, WhoComesAfterTheDrainBeganIsRefused) {
         EXPECT_TRUE(early.isAtEnd());
         EXPECT_EQ(server.connections(), 0U);
         server.stop();
+    }
+}
+
+// The drain's task came in the rounds that stop() runs, and armed a timer that outlived its worker.
+TEST_F(AttachedServerTest, StopAfterBeginDrainLeavesNothingBehind) {
+    Tally tally;
+    {
+        TcpServer server;
+        server.setEventCallback(echo(tally));
+        const Address address = mustListen(server);
+        ASSERT_TRUE(server.attach(loop()).ok());
+        BlockingClient client = BlockingClient::connectTo(address);
+        ASSERT_TRUE(runUntil([&] { return server.connections() == 1; }));
+        server.beginDrain();
+        server.stop();
+        EXPECT_EQ(tally.count(Conn_CloseEvent), 1);
+    }
+    for (int i = 0; i < 5; ++i) advance(seconds(1));
+}
+
+// stop() ran the loop from inside its own callback. Now it closes, and the loop does the rest.
+TEST_F(AttachedServerTest, MayBeStoppedOrDestroyedInAnyCallback) {
+    enum class Where { Event, CloseEvent, Timer, Task };
+    enum class How { Stop, StopTwice, DrainAndStop, Destroy };
+    for (const Where where : {Where::Event, Where::CloseEvent, Where::Timer, Where::Task}) {
+        for (const How how : {How::Stop, How::StopTwice, How::DrainAndStop, How::Destroy}) {
+            SCOPED_TRACE(static_cast<int>(where) * 10 + static_cast<int>(how));
+            Tally tally;
+            auto server = std::make_unique<TcpServer>();
+            std::vector<ConnectionPtr_t> open;
+            bool isEnded = false;
+            const auto end = [&] {
+                if (std::exchange(isEnded, true)) return;
+                if (how == How::DrainAndStop) server->beginDrain();
+                how == How::Destroy ? server.reset() : server->stop();
+                if (how == How::StopTwice) server->stop();
+            };
+            server->setEventCallback([&](const ConnectionPtr_t& c, ConnEvent event, const void*) {
+                tally.record(event);
+                if (event == Conn_EstablishedEvent) open.push_back(c);
+                if (event == Conn_ReadEvent && where == Where::Event) end();
+                if (event != Conn_CloseEvent) return;
+                for (const ConnectionPtr_t& other : open) other->close();
+                if (where == Where::CloseEvent) end();
+            });
+            const Address address = mustListen(*server);
+            ASSERT_TRUE(server->attach(loop()).ok());
+            std::vector<BlockingClient> clients;
+            for (int i = 0; i < 3; ++i) clients.push_back(BlockingClient::connectTo(address));
+            ASSERT_TRUE(runUntil([&] { return tally.count(Conn_EstablishedEvent) == 3; }));
+            if (where == Where::Event) clients[0].send("x");
+            if (where == Where::CloseEvent) clients[0].close();
+            if (where == Where::Timer) loop()->runAfter(Duration::zero(), end);
+            if (where == Where::Task) loop()->addCallback(end);
+            ASSERT_TRUE(runUntil([&] { return isEnded && tally.count(Conn_CloseEvent) == 3; }));
+            EXPECT_FALSE(BlockingClient::connectTo(address).valid());
+            if (server) {
+                EXPECT_EQ(server->connections(), 0U);
+                server->stop();
+            }
+            open.clear();
+            for (int i = 0; i < 5; ++i) advance(seconds(1));
+        }
+    }
+}
+
+// What a call in a callback began, the next one outside finishes.
+TEST_F(AttachedServerTest, StopOutsideFinishesWhatOneInACallbackBegan) {
+    Tally tally;
+    TcpServer server;
+    server.setEventCallback(echo(tally));
+    const Address address = mustListen(server);
+    ASSERT_TRUE(server.attach(loop()).ok());
+    BlockingClient client = BlockingClient::connectTo(address);
+    ASSERT_TRUE(runUntil([&] { return server.connections() == 1; }));
+    loop()->addCallback([&] { server.stop(); });
+    loop()->runOnce(Duration::zero());
+    server.stop();
+    EXPECT_EQ(tally.count(Conn_CloseEvent), 1);
+    EXPECT_EQ(server.connections(), 0U);
+}
+
+// All 200 were accepted at once.
+TEST_F(AttachedServerTest, ADrainKeepsToTheLimitOfConnections) {
+    Tally tally;
+    TcpServer::Settings settings;
+    settings.maxConnections = 2;
+    TcpServer server(settings);
+    server.setEventCallback(echo(tally));
+    const Address address = mustListen(server);
+    ASSERT_TRUE(server.attach(loop()).ok());
+    std::vector<BlockingClient> clients;
+    for (int i = 0; i < 200; ++i) clients.push_back(BlockingClient::connectTo(address));
+    server.beginDrain();
+    size_t most = 0;
+    for (int i = 0; i < 50; ++i) {
+        runRounds(1);
+        most = std::max(most, server.connections());
+    }
+    EXPECT_LE(most, 2U);
+    advance(settings.handshakeTime);
+    ASSERT_TRUE(runUntil([&] { return server.connections() == 0; }));
+    EXPECT_EQ(server.drain(milliseconds::max()), 0U);
+}
+
+TEST_F(AttachedServerTest, ADrainRunsTheLoopThatItIsAttachedTo) {
+    Tally tally;
+    TcpServer::Settings settings;
+    settings.handshakeTime = milliseconds::min();
+    TcpServer server(settings);
+    server.setEventCallback(echo(tally));
+    const Address address = mustListen(server);
+    ASSERT_TRUE(server.attach(loop()).ok());
+    BlockingClient client = BlockingClient::connectTo(address);
+    ASSERT_TRUE(runUntil([&] { return server.connections() == 1; }));
+    EXPECT_EQ(server.drain(milliseconds::max()), 0U);
+    EXPECT_EQ(tally.count(Conn_CloseEvent), 1);
+}
+
+TEST_F(AttachedServerTest, AcceptedSocketsInheritTheAcknowledgeTimeout) {
+    for (const auto& [time, expected] :
+         {std::pair{milliseconds(1234), 1234}, std::pair{milliseconds(0), 0},
+          std::pair{milliseconds::max(), 0}, std::pair{milliseconds::min(), 0}}) {
+        TcpServer::Settings settings;
+        EXPECT_EQ(settings.acknowledgeTimeout, seconds(60));
+        settings.acknowledgeTimeout = time;
+        TcpServer server(settings);
+        int timeout = -1;
+        server.setEventCallback([&](const ConnectionPtr_t& c, ConnEvent event, const void*) {
+            if (event != Conn_EstablishedEvent) return;
+            for (int fd = 3; fd < 256; ++fd) {
+                if (peerAddress(fd) != c->peer().toAddress()) continue;
+                socklen_t size = sizeof(timeout);
+                ::getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, &size);
+            }
+        });
+        const Address address = mustListen(server);
+        ASSERT_TRUE(server.attach(loop()).ok());
+        BlockingClient client = BlockingClient::connectTo(address);
+        ASSERT_TRUE(runUntil([&] { return server.connections() == 1; }));
+        EXPECT_EQ(timeout, expected);
     }
 }
 
