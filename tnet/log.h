@@ -15,6 +15,8 @@
 
 #include <memory>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 spdlog::logger& logger();

@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 inline void releaseMemory(std::string& text) { std::string().swap(text); }
