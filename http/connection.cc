@@ -59,14 +59,16 @@ void warnOfTrailer(const HttpRequest& request, std::string_view name) {
                   request.path(), name);
 }
 
-// One send for size, piece and line end.
-void makeChunk(std::string& piece) {
+// Size, piece and line end in memory of their own size, as it counts while it is queued.
+std::string chunkOf(std::string_view piece) {
     std::array<char, 18> size;
     char* end = std::to_chars(size.data(), size.data() + 16, piece.size(), 16).ptr;
     *end++ = '\r';
     *end++ = '\n';
-    piece.insert(0, size.data(), static_cast<size_t>(end - size.data()));
-    piece.append("\r\n");
+    const std::string_view line(size.data(), static_cast<size_t>(end - size.data()));
+    std::string chunk;
+    chunk.reserve(line.size() + piece.size() + 2);
+    return chunk.append(line).append(piece).append("\r\n");
 }
 
 // A body of a file that is as long as it is said to be. What has no size (a pipe, a device) is taken at its word.
@@ -389,6 +391,7 @@ void HttpConnection::dispatch() {
         return void(writeResponse(std::move(response)));
     }
     const HttpRoute& route = **match.route;
+    m_service.noteHandler(route);
     if (route.handler && route.chain.empty()) return void(writeResponse(callHandler(route)));
     HttpRouter::run(*match.route, HttpResponder(exchange));
 }
@@ -505,7 +508,7 @@ bool HttpConnection::endAnswer(HttpOutcome outcome) {
 void HttpConnection::finishRequest() {
     if (m_work->output == HttpWork::Output::Streaming) m_connection.setWriteCompleteWanted(false);
     m_work->output = HttpWork::Output::Complete;
-    m_service.log(*m_work);
+    m_service.finished(*m_work);
     m_work->exchange->finish(m_work->cutOff);
     if (!m_work->keepAlive) return endConnection();
     m_work->reset();
@@ -594,7 +597,7 @@ void HttpConnection::onClose() {
     const HttpExchangePtr_t exchange = m_work->exchange;
     if (m_work->input != HttpWork::Input::None) {
         if (m_work->outcome == HttpOutcome::Complete) m_work->outcome = HttpOutcome::ClientGone;
-        m_service.log(*m_work);
+        m_service.finished(*m_work);
     }
     m_service.giveBack(std::move(m_work));
     if (exchange) exchange->finish(true);
@@ -643,10 +646,11 @@ HttpWrote HttpConnection::sendPiece(HttpExchange& exchange, std::string piece) {
         }
         work.lengthLeft -= size;
     }
-    if (writesTooMuch()) return endAnswer(HttpOutcome::CutOff), HttpWrote::Closed;
-    if (work.framing == ResponseFraming::Body::Chunked) makeChunk(piece);
+    if (writesTooMuch()) return doesNotWait();
+    if (work.framing == ResponseFraming::Body::Chunked) piece = chunkOf(piece);
     const SendResult sent = m_connection.send(std::move(piece));
-    if (sent.status != SendStatus::Accepted) return endAnswer(HttpOutcome::ClientGone), HttpWrote::Closed;
+    if (sent.status == SendStatus::Overflow) return doesNotWait();
+    if (sent.status == SendStatus::Closed) return endAnswer(HttpOutcome::ClientGone), HttpWrote::Closed;
     work.sentBytes += size;
     work.writeTurn.spend(size);
     work.patience.spend(size);
@@ -664,11 +668,15 @@ bool HttpConnection::writesTooMuch() {
         work.writeTurn = Turn(kWriteTurn);
         work.patience = Turn({kMostPieces, m_connection.maxQueuedBytes()});
     }
-    if (!work.patience.isOver()) return false;
-    const HttpRequest& request = work.exchange->request;
+    return work.patience.isOver();
+}
+
+HttpWrote HttpConnection::doesNotWait() {
+    const HttpRequest& request = m_work->exchange->request;
     logger().error("the answer to {} {} breaks off: its writer goes on after Wait",
                    methodName(request.method()), request.path());
-    return true;
+    endAnswer(HttpOutcome::CutOff);
+    return HttpWrote::Closed;
 }
 
 bool HttpConnection::isWriteTurnOver() const {
@@ -759,7 +767,7 @@ void HttpConnection::takeOver(std::string_view leftover) {
     std::string bytes = m_work->pending + std::string(leftover);
     if (m_peerEnded) return clientLeft();  // the new layer would not be told
     m_work->exchange->finish(false);
-    m_service.log(*m_work);
+    m_service.finished(*m_work);
     m_service.giveBack(std::move(m_work));
     m_ended = true;
     unlink();

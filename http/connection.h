@@ -84,6 +84,7 @@ private:
     bool writeHead(const HttpResponse& head, ResponseFraming framing, std::string_view smallBody);
     bool writeBody(HttpResponse& response);
     bool writesTooMuch();
+    HttpWrote doesNotWait();
     bool isWriteTurnOver() const;
     ResponseFraming::Connection connectionField() const;
     bool endAnswer(HttpOutcome outcome);

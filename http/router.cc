@@ -237,6 +237,7 @@ bool HttpRouter::upgrade(std::string_view pattern, std::string_view token, HttpA
                                                             m_group->prefix + std::string(pattern)));
     }
     auto route = std::make_shared<HttpRoute>(makeRoute(std::move(handler), {}));
+    route->pattern = m_group->prefix + std::string(pattern);
     route->upgradeToken = token;
     m_table->hasUpgrade = true;
     m_table->registered.push_back({route, m_group});
@@ -257,6 +258,7 @@ bool HttpRouter::addShared(HttpMethod method, std::string_view pattern, std::sha
                                 "route " + name + " " + m_group->prefix + std::string(pattern)));
     }
     m_table->allMethods.set(indexOf(method));
+    route->pattern = m_group->prefix + std::string(pattern);
     m_table->registered.push_back({route, m_group});
     at->methods.push_back({method, std::move(route)});
     return true;

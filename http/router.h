@@ -81,6 +81,7 @@ struct HttpRoute {
     HttpHandler_t handler{};            // } one of
     HttpAsyncHandler_t asyncHandler{};  // } the two
     HttpRouteOptions options{};
+    std::string pattern{};                  // for the log
     std::string upgradeToken{};             // of an upgrade route
     std::vector<HttpMiddleware_t> chain{};  // outermost first; complete once the router is frozen
 };

@@ -4,6 +4,8 @@
 // Internal to //http. Threads: its loop's. Lifetime: outlives its connections.
 #pragma once
 
+#include <array>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -113,13 +115,27 @@ public:
     void giveBack(std::unique_ptr<HttpWork> work);
 
     void addIdle(HttpConnection& connection);
-    void log(const HttpWork& work) const {
+    // A handler of `route` begins. Those that ran in a round of the loop that took too long are said with the next.
+    void noteHandler(const HttpRoute& route) {
+        if (m_loop->round() != m_handlersRound) beginHandlersRound();
+        if (m_handlers < m_begun.size()) m_begun[m_handlers++] = &route;
+    }
+
+    // The request has been answered, or its client is gone.
+    void finished(const HttpWork& work) {
+        if (work.bodyBytes + work.sentBytes >= kLargeBody) returnMemorySoon();
         if (m_accessLog) logAccess(work);
     }
 
     std::string_view dateLine() { return m_date.line(m_loop->now()); }
 
 private:
+    static constexpr uint64_t kLargeBody = 1 << 20;
+
+    void beginHandlersRound();
+    void sayBlocked(Duration took);
+    void returnMemorySoon();
+    void returnMemoryAfter(std::chrono::seconds delay);
     void logAccess(const HttpWork& work) const;
     void accessLogFailed(const char* what) const;
     void closeIdle();
@@ -139,6 +155,12 @@ private:
     IdleList m_idle;
     TimerId m_idleTimer{};
     TimerId m_drainTimer{};
+    TimerId m_memoryTimer{};
+    TimePoint m_memoryDue{};
+    uint64_t m_handlersRound = 0;               // the loop's round in which
+    std::array<const HttpRoute*, 8> m_begun{};  // handlers of these began, or of these and others
+    size_t m_handlers = 0;
+    TimePoint m_saysBlockedFrom{};
     TimePoint m_drainBegan{};
     bool m_draining = false;
     mutable bool m_accessLogFailed = false;  // and it was said

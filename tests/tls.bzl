@@ -46,7 +46,7 @@ def cc_test_over_tls(name, srcs, deps, size, over = ["tls12", "tls13"], plainly 
             env = _WIRES[wire],
             # ThreadSanitizer has nothing to say that it does not say of the plain ones and of ssl_server_test;
             # AddressSanitizer sees each suite over one wire more than the plain one.
-            tags = tags + ["single-threaded"] + (["once"] if plainly and wire != "tls13" else []),
+            tags = [tag for tag in tags if tag != "threads"] + (["once"] if plainly and wire != "tls13" else []),
             deps = [
                 ":" + name + "_body",
                 "//tests/support:peer_tls",

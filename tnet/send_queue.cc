@@ -4,19 +4,13 @@
 #include <cassert>
 #include <utility>
 
+#include "tnet/heap_bytes.h"
+
 namespace tnet {
 namespace {
 
 constexpr size_t kCopyInstead = 1024;  // an owned string below this is cheaper to copy
 constexpr size_t kKeepSegments = 64;   // an empty queue gives back what it has beyond this
-// What the heap adds to a block, at most; and to bytes that are shared: their string, its count and two blocks.
-constexpr size_t kHeapBytes = 24;
-constexpr size_t kSharedBytes = sizeof(std::string) + 16 + 16;
-const size_t kInPlaceBytes = std::string().capacity();  // such a string is no block of its own
-
-size_t heapBytesOf(const std::string& text) {
-    return text.capacity() > kInPlaceBytes ? text.capacity() + kHeapBytes : 0;
-}
 
 }  // namespace
 
@@ -28,8 +22,9 @@ const std::string& SendQueue::Segment::text() const {
 // Stays the same as long as the segment does.
 size_t SendQueue::Segment::heldBytes() const {
     if (isCopied()) return 0;
-    if (isFile()) return kSharedBytes;
-    return heapBytesOf(text()) + (std::holds_alternative<SharedBytesPtr_t>(owner) ? kSharedBytes : 0);
+    if (isFile()) return sharedHeapBytes<FileDescriptor>();
+    const auto* const shared = std::get_if<SharedBytesPtr_t>(&owner);
+    return shared != nullptr ? heapBytes(*shared) : heapBytes(text());
 }
 
 void SendQueue::appendCopy(std::string_view bytes) {
@@ -144,7 +139,7 @@ void SendQueue::consumeCopied(size_t size) {
         m_otherBytes -= step;
         size -= step;
         if (!block.empty()) continue;
-        release(block.capacity() + kHeapBytes);
+        release(heapBytes(block.capacity()));
         m_blocks.erase(m_blocks.begin());
     }
     m_copied.consume(size);
@@ -178,7 +173,7 @@ SendQueue::Segment& SendQueue::emplaceSegment() {
 }
 
 size_t SendQueue::tableBytes() const {
-    return m_segments.capacity() > kKeepSegments ? m_segments.capacity() * sizeof(Segment) + kHeapBytes : 0;
+    return m_segments.capacity() > kKeepSegments ? heapBytes(m_segments.capacity() * sizeof(Segment)) : 0;
 }
 
 // What is copied next goes into a new block.
@@ -186,8 +181,9 @@ void SendQueue::endBlock() {
     if (m_segments.empty()) emplaceSegment().size = m_copied.size();
     const ByteBuffer& full = m_blocks.emplace_back(std::move(m_copied));
     m_otherBytes += full.size();
-    m_held += full.capacity() + kHeapBytes;
-    if (full.size() > kBlockBytes) m_largest = std::max(m_largest, full.capacity() + kHeapBytes);
+    const size_t held = heapBytes(full.capacity());
+    m_held += held;
+    if (full.size() > kBlockBytes) m_largest = std::max(m_largest, held);
 }
 
 void SendQueue::release(size_t heldBytes) {

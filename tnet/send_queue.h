@@ -26,7 +26,7 @@
 #include <vector>
 
 #include "tnet/byte_buffer.h"
-#include "tnet/clock.h"
+#include "tnet/slow_peer_watch.h"
 #include "tnet/socket.h"
 
 namespace tnet {
@@ -85,12 +85,7 @@ public:
     void clear();
 
     // How the peer gets on with a queue that it has not taken at once; for the connection.
-    struct Progress {
-        TimePoint since{};  // bytes counts from then on; the epoch: nobody counts
-        TimePoint last{};   // when it took some
-        size_t bytes = 0;
-    };
-    Progress& progress() { return m_progress; }
+    SlowPeerWatch& watch() { return m_watch; }
 
 private:
     using Owner = std::variant<std::monostate, std::string, SharedBytesPtr_t, SharedFilePtr_t>;
@@ -123,7 +118,7 @@ private:
     std::vector<ByteBuffer> m_blocks;  // full ones, before m_copied
     size_t m_fileBytes = 0;
     size_t m_largest = 0;  // the most that one of those in the queue holds, or 0 once that is written
-    Progress m_progress{};
+    SlowPeerWatch m_watch{};
 };
 
 }  // namespace tnet

@@ -1,18 +1,28 @@
 // Signaler: turns Unix signals into callbacks on a loop, where anything may be done.
 //
-// Blocks its signals in the calling thread, and so in every thread started from it later: make it
-// before any other thread. They stay blocked when it is destroyed.
+//     kernel ---> handler (any thread) ---> a counter per signal, a wake ---> the loop: callback(signal)
 //
-// Threads: the loop's only. Lifetime: stops when destroyed; the loop outlives it.
+// While it lives, its signals have a handler for the whole process, so it does not matter which threads there are, or
+// which of them the kernel chooses; they are unblocked in the calling thread. What the signals did before is restored
+// when it is destroyed. Signals that arrive before the loop runs are told when it does. Each is told as often as it
+// arrived; of different signals, in the order in which create() names them.
+//
+// SIGHUP stays ignored where the process was started so: `nohup program` outlives its terminal.
+//
+// After fork() the child has the handlers, too, and its signals call nobody back; exec() restores the defaults.
+//
+// Threads: the loop's only. Lifetime: stops when destroyed, in its own callback, too; the loop outlives it.
 #pragma once
 
+#include <csignal>
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <vector>
 
 #include "tnet/io_loop.h"
+#include "tnet/notifier.h"
 #include "tnet/result.h"
-#include "tnet/socket.h"
 
 namespace tnet {
 
@@ -20,7 +30,9 @@ class Signaler {
 public:
     using SignalCallback_t = std::function<void(int signal)>;
 
-    // Calls `callback` on the loop for each of `signals` that arrives. Errors: an invalid signal number.
+    // Calls `callback` on the loop for each of `signals` that arrives. Errors: a number that is no signal, or one that
+    // cannot be caught (invalid_argument); a signal that another Signaler has (device_or_resource_busy); the process
+    // is out of descriptors.
     static Result<std::unique_ptr<Signaler>> create(IOLoop* loop, std::initializer_list<int> signals,
                                                     SignalCallback_t callback);
     ~Signaler();
@@ -29,13 +41,21 @@ public:
     Signaler& operator=(const Signaler&) = delete;
 
 private:
-    Signaler(IOLoop* loop, FileDescriptor signals, SignalCallback_t callback);
+    struct Caught {
+        int signal;
+        struct sigaction before;
+    };
 
-    void readSignals();
+    Signaler(IOLoop* loop, Notifier notifier, SignalCallback_t callback);
+
+    Status catchSignal(int signal);
+    void takeSignal();
 
     IOLoop* m_loop;
-    FileDescriptor m_signals;
+    Notifier m_notifier;
     SignalCallback_t m_callback;
+    std::vector<Caught> m_caught{};
+    sigset_t m_blockedBefore{};  // of its signals
 };
 
 }  // namespace tnet

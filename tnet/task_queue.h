@@ -2,7 +2,7 @@
 //
 //     any thread: post(f)  ->  [ f f f ]  -- one eventfd wake per batch -->  the loop runs them in order
 //
-// Threads: post from any; drain and close by the loop alone.
+// Threads: post, wake and requestStop from any; drain and close by the loop alone.
 // Lifetime: shared. It may outlive its loop; from then on post() refuses and destroys what it is given.
 #pragma once
 
@@ -42,7 +42,15 @@ public:
     // Makes the loop's wait return. Any thread.
     void wake() { m_notifier.notify(); }
 
+    // Makes the loop return from start(). Any thread; the loop may be gone before this returns.
+    void requestStop() {
+        m_stopRequested.store(true, std::memory_order_release);
+        m_notifier.notify();
+    }
+
     // For the loop.
+    bool isStopRequested() const { return m_stopRequested.load(std::memory_order_acquire); }
+    void forgetStop() { m_stopRequested.store(false, std::memory_order_release); }
     void bindToThisThread() { m_thread.store(std::this_thread::get_id(), std::memory_order_relaxed); }
     int fd() const { return m_notifier.fd(); }
     void takeAll(std::vector<Callback_t>& into);  // `into` must be empty; its capacity is recycled
@@ -51,6 +59,7 @@ public:
 private:
     Notifier m_notifier;
     std::atomic<std::thread::id> m_thread{};
+    std::atomic<bool> m_stopRequested{false};
     std::mutex m_mutex;
     std::vector<Callback_t> m_tasks;  // guarded by m_mutex
     bool m_closed = false;            // guarded by m_mutex

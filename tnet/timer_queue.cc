@@ -6,6 +6,8 @@
 #include <new>
 #include <utility>
 
+#include "tnet/durations.h"
+
 namespace tnet {
 
 namespace {
@@ -18,9 +20,8 @@ uint32_t firstChildOf(uint32_t position) { return position * kArity + 1; }
 
 // The first tick of the rhythm that lies after `now`.
 TimePoint nextTick(TimePoint deadline, Duration interval, TimePoint now) {
-    const Duration sinceLastTick = (now - deadline) % interval;
-    const Duration untilNextTick = interval - sinceLastTick;
-    return untilNextTick > TimePoint::max() - now ? TimePoint::max() : now + untilNextTick;
+    const Duration sinceLastTick = timeUntil(deadline, now) % interval;
+    return timeAfter(now, interval - sinceLastTick);
 }
 
 }  // namespace
@@ -29,6 +30,10 @@ TimerQueue::TimerQueue() = default;
 
 TimerQueue::~TimerQueue() {
     assert(!m_isRunning && "a timer's callback destroyed its queue");
+    clear();
+}
+
+void TimerQueue::clear() {
     // Through cancel, since what a callback captured may itself cancel or add timers as it goes.
     while (!m_heap.empty()) {
         const uint32_t index = m_heap.back().index;
@@ -67,11 +72,11 @@ std::optional<TimePoint> TimerQueue::earliest() const {
     return m_heap.front().deadline;
 }
 
-size_t TimerQueue::run(TimePoint now) {
+size_t TimerQueue::run(TimePoint now, Turn turn) {
     assert(!m_isRunning && "run() was called from a timer's callback");
     m_isRunning = true;
-    // What is due is settled before the first callback runs, so what callbacks add has to wait.
-    while (!m_heap.empty() && m_heap.front().deadline <= now) {
+    // What this run does is settled before the first callback runs, so what callbacks add has to wait.
+    for (; !turn.isOver() && !m_heap.empty() && m_heap.front().deadline <= now; turn.spend(0)) {
         const Entry entry = m_heap.front();
         try {
             m_due.push_back(Due{entry.deadline, TimerId{entry.index, slotAt(entry.index).generation}});

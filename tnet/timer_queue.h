@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "tnet/clock.h"
+#include "tnet/turn.h"
 #include "tnet/types.h"
 
 namespace tnet {
@@ -58,15 +59,19 @@ public:
     // after it has returned.
     bool cancel(TimerId id);
 
+    // Cancels all. What callbacks own may cancel and add timers as it goes; those added are cancelled, too.
+    void clear();
+
     // The deadline of the next timer; nothing if none is pending. Inside a callback it leaves out
     // the timers that this run is still going to run.
     std::optional<TimePoint> earliest() const;
 
-    // Runs every timer whose deadline is not after `now`, by deadline, equal deadlines in order of
-    // insertion. Callbacks may add and cancel anything: a timer that was due and is cancelled by an
-    // earlier callback does not run; one that is added waits for the next run() even if it is due
-    // already, so this always ends. Returns how many ran. Not to be called from a callback.
-    size_t run(TimePoint now);
+    // Runs the timers whose deadline is not after `now`, by deadline, equal deadlines in order of
+    // insertion, one for each step of `turn`; those that are left stay due, for the next run().
+    // Callbacks may add and cancel anything: a timer that was due and is cancelled by an earlier
+    // callback does not run; one that is added waits for the next run() even if it is due already.
+    // Returns how many ran. Not to be called from a callback.
+    size_t run(TimePoint now, Turn turn);
 
     // Timers pending, a repeating one whose callback is running included.
     size_t size() const { return m_size; }

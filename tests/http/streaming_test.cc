@@ -423,9 +423,9 @@ TEST_F(HttpStreamTest, AWriterThatDoesNotWaitFailsItsConnectionInTheEnd) {
     peer->connection()->setMaxQueuedBytes(1'000'000);
     peer->feed(getRequest("/stream")).settle();
     peer->transport().blockWrites();
-    for (int i = 0; i < 99; ++i) EXPECT_NE(writer.write(std::string(10'000, 'x')), Wrote::Closed);
+    for (int i = 0; i < 90; ++i) ASSERT_NE(writer.write(std::string(10'000, 'x')), Wrote::Closed);
     EXPECT_LE(peer->connection()->queuedBytes(), 1'000'000U);
-    for (int i = 0; i < 5; ++i) writer.write(std::string(10'000, 'x'));
+    for (int i = 0; i < 15; ++i) writer.write(std::string(10'000, 'x'));
     peer->settle();
     EXPECT_TRUE(peer->isClosed());
     EXPECT_EQ(writer.write("x"), Wrote::Closed);

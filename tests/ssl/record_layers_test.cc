@@ -176,7 +176,7 @@ std::string whatBecomesOf(bool isCompact, const std::function<void(Peer&)>& act,
             const IoResult read = server->read(kNoFd, room.data(), room.size());
             status = read.status;
             delivered.append(room.data(), read.bytes);
-        } while (status == IoStatus::Ok);
+        } while (status == IoStatus::Ok || (status == IoStatus::WantRead && server->hasPendingInput()));
         if (status != IoStatus::WantRead) break;
     }
     std::string words = delivered.size() > 40 ? std::to_string(delivered.size()) + " bytes" : delivered;
@@ -188,6 +188,7 @@ std::string whatBecomesOf(bool isCompact, const std::function<void(Peer&)>& act,
 struct Case {
     std::string name;
     std::function<void(Peer&)> act;
+    const char* instead = nullptr;  // what compact connections do where OpenSSL is more lenient than the RFC
 };
 
 std::string message(char type, const std::string& body, size_t length) {
@@ -206,9 +207,12 @@ std::string numbers(std::initializer_list<int> values) {
 std::vector<Case> makeCases() {
     constexpr char kKeyUpdate = 24;
     std::vector<Case> cases;
-    const auto add = [&cases](const std::string& name, std::function<void(Peer&)> act) {
-        cases.push_back({name, std::move(act)});
+    const auto add = [&cases](const std::string& name, std::function<void(Peer&)> act,
+                              const char* instead = nullptr) {
+        cases.push_back({name, std::move(act), instead});
     };
+    // RFC 8446 §5.4: "the full encoded TLSInnerPlaintext MUST NOT exceed 2^14 + 1 octets".
+    const auto ifTooLong = [](size_t inner) { return inner > 16385 ? ", failed, alert 22" : nullptr; };
     // Content types and lengths, each followed by data that shows whether the connection goes on.
     for (const int type : {0, 1, 19, 24, 25, 64, 255}) {
         for (const size_t size : {0, 1, 5, 100}) {
@@ -220,19 +224,24 @@ std::vector<Case> makeCases() {
         }
     }
     for (const size_t zeros : {1, 2, 16, 16384, 16385, 16386, 16600}) {
-        add("nothing but zeros, " + std::to_string(zeros), [zeros](Peer& peer) {
-            peer.sendInner(std::string(zeros, '\0'));
-            peer.send(kData, "next");
-        });
+        add(
+            "nothing but zeros, " + std::to_string(zeros),
+            [zeros](Peer& peer) {
+                peer.sendInner(std::string(zeros, '\0'));
+                peer.send(kData, "next");
+            },
+            ifTooLong(zeros));
     }
     for (const size_t size : {0, 1, 10, 16000, 16383, 16384, 16385, 16600}) {
         for (const size_t inner : {0, 100, 16384, 16385, 16386, 16600, 16624, 16625}) {
             if (inner != 0 && inner < size + 1) continue;
-            add("data of " + std::to_string(size) + " in an inner plaintext of " + std::to_string(inner),
+            add(
+                "data of " + std::to_string(size) + " in an inner plaintext of " + std::to_string(inner),
                 [size, inner](Peer& peer) {
                     peer.send(kData, std::string(size, 'x'), inner == 0 ? 0 : inner - size - 1);
                     peer.send(kData, "next");
-                });
+                },
+                ifTooLong(inner));
         }
     }
     // Alerts: length, level, description.
@@ -345,16 +354,19 @@ std::vector<Case> makeCases() {
     }
     for (size_t at = 1; at < 5; ++at) {
         const std::string update = message(kKeyUpdate, numbers({1}));
+        // RFC 8446 §5.1: "there MUST NOT be any other records between them".
         const auto between = [&add, update, at](const std::string& what,
                                                 const std::function<void(Peer&)>& act) {
-            add("KeyUpdate cut at " + std::to_string(at) + ", " + what + " between",
+            add(
+                "KeyUpdate cut at " + std::to_string(at) + ", " + what + " between",
                 [update, at, act](Peer& peer) {
                     peer.send(kHandshake, update.substr(0, at));
                     act(peer);
                     peer.send(kHandshake, update.substr(at));
                     peer.takeNextKey();
                     peer.send(kData, "next");
-                });
+                },
+                ", failed, alert 10");
         };
         between("data", [](Peer& peer) { peer.send(kData, "data"); });
         between("empty data", [](Peer& peer) { peer.send(kData, ""); });
@@ -438,21 +450,32 @@ std::vector<Case> makeCases() {
     return cases;
 }
 
-// RFC 8446 §5.1, §5.4, §6: whatever compact connections do, OpenSSL does.
-TEST(RecordLayersTest, CompactConnectionsAnswerEachRecordAsOpensslDoes) {
+// RFC 8446 §5.1, §5.4, §6: a KeyUpdate in two records was refused, malformed alerts were not answered, nothing but zeros
+// was a bad_record_mac, an inner plaintext of 16,600 bytes was taken.
+TEST(RecordLayersTest, CompactConnectionsDoWithEachRecordWhatOpensslDoes) {
     size_t count = 0;
     for (const Case& each : makeCases()) {
-        const std::string expected = whatBecomesOf(false, each.act, SIZE_MAX);
-        for (const size_t cut : {SIZE_MAX, size_t{7}, size_t{1}}) {
-            EXPECT_EQ(whatBecomesOf(true, each.act, cut), expected) << each.name << ", cut " << cut;
-            if (testing::Test::HasFailure() && std::getenv("VERBOSE")) break;
-            if (expected.size() > 0 && cut == SIZE_MAX && each.name.find("16") != std::string::npos)
-                break;  // long
-        }
+        const std::string expected =
+            each.instead != nullptr ? each.instead : whatBecomesOf(false, each.act, SIZE_MAX);
+        EXPECT_EQ(whatBecomesOf(true, each.act, SIZE_MAX), expected) << each.name;
         ++count;
     }
-    RecordProperty("cases", static_cast<int>(count));
     EXPECT_GT(count, 300u);
+}
+
+// However the bytes are cut on their way.
+TEST(RecordLayersTest, TheCutsOfTheWireChangeNothing) {
+    size_t number = 0;
+    for (const Case& each : makeCases()) {
+        const bool isLong = each.name.find("16") != std::string::npos;
+        if (isLong || ++number % 4 != 0) continue;
+        const std::string expected = whatBecomesOf(true, each.act, SIZE_MAX);
+        for (const size_t cut : {7, 1}) {
+            EXPECT_EQ(whatBecomesOf(true, each.act, cut), expected) << each.name << ", cut " << cut;
+            EXPECT_EQ(whatBecomesOf(false, each.act, cut), whatBecomesOf(false, each.act, SIZE_MAX))
+                << each.name;
+        }
+    }
 }
 
 }  // namespace

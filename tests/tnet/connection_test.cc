@@ -1,7 +1,10 @@
 #include "tnet/connection.h"
 
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -631,11 +634,11 @@ TEST_F(ConnectionTest, FlushOutsideAnEventWritesWhatIsGatheredAtOnce) {
     EXPECT_EQ(w.transport().writeCalls(), writes);
 }
 
-// What is 8 GiB, or a hundred thousand pieces, for a peer that takes whatever it is offered: the loop did nothing else
-// until it was written.
+// A large file, a large string or a hundred thousand pieces, for a peer that takes whatever it is offered: the loop did
+// nothing else until all was written.
 TEST_F(ConnectionTest, AFastReaderHasATurnOfEachRound) {
     const FileDescriptor sparse(::memfd_create("connection_test", MFD_CLOEXEC));
-    ASSERT_EQ(::ftruncate(sparse.get(), off_t{8} << 30), 0);
+    ASSERT_EQ(::ftruncate(sparse.get(), off_t{64} << 20), 0);
     const auto file = std::make_shared<const FileDescriptor>(::dup(sparse.get()));
     const SharedBytesPtr_t large = share(std::string(8 << 20, 'm'));
     const SharedBytesPtr_t small = share("s");
@@ -651,7 +654,7 @@ TEST_F(ConnectionTest, AFastReaderHasATurnOfEachRound) {
         other.start();
         fast.transport().restartCounts();
         switch (kind) {
-            case 0: fast.connection().sendFile(file, 0, size_t{8} << 30); break;
+            case 0: fast.connection().sendFile(file, 0, size_t{64} << 20); break;
             case 1: fast.connection().send(large); break;
             case 2: fast.connection().send(std::string_view(*large)); break;
             case 3:
@@ -1648,6 +1651,122 @@ TEST_F(ConnectionTest, ASendTimeoutThatIsSwitchedOffResetsNobody) {
     EXPECT_TRUE(w.connection().isConnected());
     advance(seconds(4));
     EXPECT_FALSE(w.connection().isConnected());
+}
+
+// Milliseconds become nanoseconds, and max() of them is a million times more than the clock can count.
+TEST_F(ConnectionTest, DurationsSaturate) {
+    constexpr auto kYear = std::chrono::hours(24 * 365);
+    for (const milliseconds never :
+         {milliseconds::max(), milliseconds::zero(), milliseconds(-1), milliseconds::min()}) {
+        SCOPED_TRACE(never.count());
+        Watched connecting(loop());
+        connecting.startHandshake();
+        connecting.connection().limitConnecting(never);
+        Watched sending(loop());
+        sending.peer.start();
+        sending.connection().setSendTimeout(never);
+        sending.transport().blockWrites();
+        sending.connection().send("queued");
+        runRounds();
+        advance(kYear);
+        advance(kYear);
+        EXPECT_EQ(connecting.connection().state(), ConnState::Connecting);
+        EXPECT_TRUE(sending.connection().isConnected());
+        sending.connection().shutDown(never);
+        runRounds();
+        advance(kYear);
+        EXPECT_EQ(sending.connection().state() == ConnState::Disconnected, never != milliseconds::max());
+    }
+}
+
+// --- Gone is what the peer acknowledges ---
+
+// A client whose link is down: the kernel takes what little it is sent, so nothing is ever queued, and gives up after a
+// quarter of an hour.
+TEST_F(ConnectionSeamTest, APeerThatAcknowledgesNothingIsFoundThoughNothingIsQueued) {
+    for (const bool isInherited : {true, false}) {
+        SCOPED_TRACE(isInherited);
+        const auto listener = listenOn(*Address::parse("127.0.0.1:0"));
+        ASSERT_TRUE(listener);
+        if (isInherited) {
+            EXPECT_TRUE(setAcknowledgeTimeout(listener->get(), milliseconds(300)));
+        }
+        const BlockingClient peer = BlockingClient::connectTo(localAddress(listener->get()));
+        FileDescriptor ours;
+        ASSERT_TRUE(runUntil([&] {
+            ours = FileDescriptor(::accept4(listener->get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+            return ours.valid();
+        }));
+        EventLog log;
+        const auto connection = startConnection(std::move(ours), log.callback());
+        if (!isInherited) {
+            EXPECT_TRUE(connection->setAcknowledgeTimeout(milliseconds(300)));
+        }
+        // As good as a link that is down: not a packet more is taken by the peer's kernel.
+        const int little = 4096;
+        ::setsockopt(peer.fd(), SOL_SOCKET, SO_RCVBUF, &little, sizeof(little));
+        const int enough = 400'000;
+        ::setsockopt(connection->fd(), SOL_SOCKET, SO_SNDBUF, &enough, sizeof(enough));
+        connection->send(std::string(100'000, 'x'));
+        EXPECT_TRUE(connection->flush());
+        EXPECT_FALSE(connection->isSending());
+        ASSERT_TRUE(runUntil([&] { return log.has(Conn_CloseEvent); }));
+        EXPECT_EQ(log.error, std::errc::timed_out);
+    }
+}
+
+TEST_F(ConnectionTest, TheAcknowledgeTimeoutIsTcps) {
+    SocketPair pair = makeTcpPair();
+    const auto timeoutOf = [](int fd) {
+        unsigned int millis = 0;
+        socklen_t size = sizeof(millis);
+        EXPECT_EQ(::getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &millis, &size), 0);
+        return millis;
+    };
+    EXPECT_TRUE(setAcknowledgeTimeout(pair.ours.get(), seconds(60)));
+    EXPECT_EQ(timeoutOf(pair.ours.get()), 60'000U);
+    for (const milliseconds never : {milliseconds::max(), milliseconds::zero(), milliseconds::min()}) {
+        EXPECT_TRUE(setAcknowledgeTimeout(pair.ours.get(), seconds(1)));
+        EXPECT_TRUE(setAcknowledgeTimeout(pair.ours.get(), never));
+        EXPECT_EQ(timeoutOf(pair.ours.get()), 0U);
+    }
+    Watched w(loop());  // on a Unix socket
+    w.peer.start();
+    EXPECT_FALSE(w.connection().setAcknowledgeTimeout(seconds(1)));
+}
+
+// --- Closed ---
+
+// A connection that was closed and is still referred to held TLS's keys and buffers; in a static, until after the
+// thread's caches, which they belong to, were gone.
+TEST_F(ConnectionTest, AClosedConnectionGivesItsTransportUp) {
+    struct Observer final : ConnectionObserver {
+        void onConnectionClosed(const Connection& connection) override {
+            EXPECT_NE(connection.transport(), nullptr);
+            ++calls;
+        }
+        int calls = 0;
+    };
+    Observer observer;
+    ScriptedPeer peer(loop());
+    peer.connection()->setObserver(&observer);
+    bool isToldToCallback = false;
+    peer.connection()->setEventCallback([&](const ConnectionPtr_t& c, ConnEvent event, const void*) {
+        if (event == Conn_CloseEvent) isToldToCallback = c->transport() != nullptr;
+    });
+    peer.start();
+    peer.connection()->close();
+    EXPECT_FALSE(peer.transport().isReleased());
+    peer.settle();
+    EXPECT_TRUE(isToldToCallback);
+    EXPECT_EQ(observer.calls, 1);
+    EXPECT_TRUE(peer.transport().isReleased());
+    EXPECT_EQ(peer.connection()->transport(), nullptr);
+    EXPECT_FALSE(peer.connection()->hasInput());
+    peer.connection()->resumeReading();
+    peer.connection()->redeliver("late");
+    peer.connection()->shutDown();
+    peer.settle();
 }
 
 TEST_F(ConnectionTest, AClosedConnectionIsInert) {

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -19,6 +20,7 @@
 #include "tests/support/loop_fixture.h"
 #include "tnet/connection.h"
 #include "tnet/io_handler.h"
+#include "tnet/signaler.h"
 #include "tnet/transport.h"
 
 namespace tnet {
@@ -520,6 +522,40 @@ TEST_F(IOLoopTest, RunOnceWaitsNoLongerThanAsked) {
     EXPECT_LT(std::chrono::steady_clock::now() - begin, kTestDeadline);
 }
 
+// milliseconds::max() is a million times more than the clock can hold: it wrapped to a time before now. The least delay
+// made the loop sleep for ever, with all its timers.
+TEST_F(IOLoopTest, DelaysSaturate) {
+    int early = 0;
+    loop()->runAfter(Duration::min(), [&] { ++early; });
+    loop()->runAfter(milliseconds::min(), [&] { ++early; });
+    loop()->runAfter(milliseconds::max(), [] { FAIL(); });
+    loop()->runAfter(std::chrono::hours::max(), [] { FAIL(); });
+    loop()->runEvery(milliseconds::max(), [] { FAIL(); });
+    loop()->runOnce(milliseconds::max());  // does not wait: there is work
+    EXPECT_EQ(early, 2);
+    advance(std::chrono::hours(24 * 365));
+    loop()->runOnce(milliseconds(1));
+}
+
+// It ran once, and said nothing.
+TEST_F(IOLoopTest, AnIntervalThatIsNotPositiveIsRefused) {
+    for (const Duration interval : {Duration::zero(), Duration(-1), Duration::min()}) {
+        EXPECT_FALSE(loop()->runEvery(interval, [] { FAIL(); }).isValid());
+    }
+    EXPECT_FALSE(loop()->runEvery(milliseconds::min(), [] { FAIL(); }).isValid());
+    advance(seconds(1));
+}
+
+// What is overdue by as much as can be must not run before all others again and again.
+TEST_F(IOLoopTest, ATimerThatIsAlwaysOverdueStarvesNoOther) {
+    std::function<void()> again = [&] { loop()->runAfter(Duration::min(), again); };
+    for (uint32_t i = 0; i < IOLoop::kTimerTurn.steps; ++i) again();
+    bool ran = false;
+    loop()->runAfter(milliseconds(1), [&] { ran = true; });
+    for (int i = 0; i < 4; ++i) advance(milliseconds(1));
+    EXPECT_TRUE(ran);
+}
+
 TEST_F(IOLoopTest, NowIsWhenTheRoundBegan) {
     const TimePoint begin = clock().now();
     EXPECT_EQ(loop()->now(), begin);
@@ -534,7 +570,180 @@ TEST_F(IOLoopTest, NowIsWhenTheRoundBegan) {
     EXPECT_EQ(&loop()->clock(), &clock());
 }
 
+// --- Turns ---
+
+// Pings and idle closes of 100,000 connections that came in one burst are due at once. All of them ran before the next
+// descriptor was looked at.
+TEST_F(IOLoopTest, AMassOfTimersThatAreDueAtOnceKeepsNoDescriptorWaiting) {
+    constexpr int kTimers = 100'000;
+    int ran = 0;
+    int inOrder = 0;
+    for (int i = 0; i < kTimers; ++i) {
+        loop()->runAfter(milliseconds(1), [&ran, &inOrder, i] { inOrder += ran++ == i ? 1 : 0; });
+    }
+    SocketPair pair = readablePair();
+    int lastSeen = 0;
+    int longest = 0;
+    watch(pair, TNET_READ, [&](uint32_t) {
+        longest = std::max(longest, ran - lastSeen);
+        lastSeen = ran;
+    });
+    clock().advance(milliseconds(1));
+    for (int rounds = 0; ran < kTimers && rounds < kTimers; ++rounds) loop()->runOnce(seconds(10));
+    EXPECT_EQ(ran, kTimers);
+    EXPECT_EQ(inOrder, kTimers);
+    EXPECT_GT(longest, 0);
+    EXPECT_LE(longest, static_cast<int>(IOLoop::kTimerTurn.steps));
+    loop()->removeHandler(pair.ours.get());
+}
+
+// Tasks of other threads came in one batch, whatever its size, and so did those of the loop's own.
+TEST_F(IOLoopTest, AMassOfTasksKeepsNoDescriptorAndNoOtherTaskWaiting) {
+    constexpr int kTasks = 10'000;
+    loop()->runOnce(Duration::zero());
+    int foreign = 0;
+    int local = 0;
+    std::thread([&] {
+        for (int i = 0; i < kTasks; ++i) loop()->addCallback([&] { ++foreign; });
+    }).join();
+    for (int i = 0; i < kTasks; ++i) loop()->addCallback([&] { ++local; });
+    SocketPair pair = readablePair();
+    int seenForeign = 0;
+    int seenLocal = 0;
+    int longest = 0;
+    watch(pair, TNET_READ, [&](uint32_t) {
+        longest = std::max({longest, foreign - seenForeign, local - seenLocal});
+        seenForeign = foreign;
+        seenLocal = local;
+    });
+    for (int rounds = 0; foreign + local < 2 * kTasks && rounds < kTasks; ++rounds) {
+        loop()->runOnce(seconds(10));
+        EXPECT_EQ(foreign, local) << "both have their turns";
+    }
+    EXPECT_EQ(foreign, kTasks);
+    EXPECT_GT(longest, 0);
+    EXPECT_LE(longest, static_cast<int>(IOLoop::kTaskTurn.steps));
+    loop()->removeHandler(pair.ours.get());
+}
+
+struct Deferring final : IOHandler {
+    void handleEvents(uint32_t) override {}
+    void handleDeferred() override { ++calls; }
+    int calls = 0;
+};
+
+TEST_F(IOLoopTest, AMassOfDeferredHandlersKeepsNoDescriptorWaiting) {
+    constexpr int kHandlers = 10'000;
+    const auto handler = std::make_shared<Deferring>();
+    for (int i = 0; i < kHandlers; ++i) loop()->defer(handler);
+    SocketPair pair = readablePair();
+    int seen = 0;
+    int longest = 0;
+    watch(pair, TNET_READ, [&](uint32_t) {
+        longest = std::max(longest, handler->calls - seen);
+        seen = handler->calls;
+    });
+    for (int rounds = 0; handler->calls < kHandlers && rounds < kHandlers; ++rounds)
+        loop()->runOnce(seconds(10));
+    EXPECT_EQ(handler->calls, kHandlers);
+    EXPECT_LE(longest, static_cast<int>(IOLoop::kDeferredTurn.steps));
+    loop()->removeHandler(pair.ours.get());
+}
+
+TEST_F(IOLoopTest, ItsEndTellsAllThatIsDeferredWhateverTheTurn) {
+    const auto handler = std::make_shared<Deferring>();
+    for (int i = 0; i < 100'000; ++i) loop()->defer(handler);
+    destroyLoop();
+    EXPECT_EQ(handler->calls, 100'000);
+}
+
+// --- Its end ---
+
+// Timers died after the slots that they referred to: a timer that owned a Signaler, an hour before it was due, was a
+// use after free when its loop went.
+TEST_F(IOLoopTest, WhatTimersTasksAndHandlersOwnIsDestroyedWhileTheLoopWorks) {
+    // Calls back into all parts of the loop as it goes.
+    struct Owner {
+        Owner(IOLoop* theLoop, int& counter) : loop(theLoop), pair(makeSocketPair()), gone(counter) {
+            EXPECT_FALSE(loop->addHandler(pair.ours.get(), TNET_READ, [](uint32_t) {}));
+            timer = loop->runAfter(std::chrono::hours(1), [] { FAIL(); });
+            other = makeSocketPair();
+            connection = std::make_shared<Connection>(loop, std::move(other.ours), plainTransport(),
+                                                      Connection::Origin::Connected);
+            connection->start();
+            signaler = std::move(*Signaler::create(loop, {SIGUSR2}, [](int) {}));
+        }
+        ~Owner() {
+            loop->cancel(timer);
+            loop->removeHandler(pair.ours.get());
+            connection->close();
+            EXPECT_FALSE(loop->runAfter(seconds(1), [] { FAIL(); }).isValid());
+            EXPECT_FALSE(loop->runEvery(seconds(1), [] { FAIL(); }).isValid());
+            loop->addCallback([] { FAIL(); });
+            EXPECT_TRUE(loop->addHandler(other.peers.get(), TNET_READ, [](uint32_t) { FAIL(); }));
+            ++gone;
+        }
+        IOLoop* loop;
+        SocketPair pair;
+        SocketPair other;
+        TimerId timer;
+        ConnectionPtr_t connection;
+        std::unique_ptr<Signaler> signaler;
+        int& gone;
+    };
+    for (const std::string place : {"timer", "repeating timer", "task", "another thread's task", "handler",
+                                    "connection", "replaced handler", "kept"}) {
+        SCOPED_TRACE(place);
+        auto real = makeRealLoop();
+        real->runOnce(Duration::zero());
+        int gone = 0;
+        SocketPair pair = makeSocketPair();
+        auto owner = std::make_shared<Owner>(real.get(), gone);
+        if (place == "timer") real->runAfter(std::chrono::hours(1), [owner] {});
+        if (place == "repeating timer") real->runEvery(std::chrono::hours(1), [owner] {});
+        if (place == "task") real->addCallback([owner] {});
+        if (place == "another thread's task") std::thread([&] { real->addCallback([owner] {}); }).join();
+        if (place == "handler") {
+            EXPECT_FALSE(real->addHandler(pair.ours.get(), 0, [owner](uint32_t) {}));
+        }
+        if (place == "replaced handler") {
+            EXPECT_FALSE(real->addHandler(pair.ours.get(), 0, [owner](uint32_t) {}));
+            real->removeHandler(pair.ours.get());
+        }
+        if (place == "connection") {
+            const auto connection = std::make_shared<Connection>(
+                real.get(), std::move(pair.ours), plainTransport(), Connection::Origin::Connected);
+            connection->setEventCallback([owner](const ConnectionPtr_t&, ConnEvent, const void*) {});
+            connection->start();
+        }
+        if (place == "kept") real->keep(owner);
+        owner.reset();
+        EXPECT_EQ(gone, 0);
+        real.reset();
+        EXPECT_EQ(gone, 1);
+    }
+}
+
 // --- Start and stop ---
+
+// stop() and addCallback() touched the loop after it could know, and be gone: a descriptor that was closed, and used
+// again by then, was written to.
+TEST_F(IOLoopTest, ItMayBeDestroyedAsSoonAsItHasStopped) {
+    for (int i = 0; i < 300; ++i) {
+        auto real = makeRealLoop();
+        IOLoop* const borrowed = real.get();
+        std::atomic<bool> isRunning{false};
+        real->addCallback([&] { isRunning = true; });
+        std::thread other([&, i] {
+            waitUntil([&] { return isRunning.load(); });
+            if (i % 2 == 0) return borrowed->stop();
+            borrowed->addCallback([borrowed] { borrowed->stop(); });
+        });
+        real->start();
+        real.reset();
+        other.join();
+    }
+}
 
 TEST_F(IOLoopTest, StopBeforeStartMakesItReturnAtOnce) {
     loop()->stop();

@@ -39,6 +39,8 @@ using std::chrono::milliseconds;
 
 constexpr TimePoint kStart{std::chrono::hours(1000)};
 
+constexpr Turn kAll({UINT32_MAX, SIZE_MAX});
+
 TimePoint at(int64_t ms) { return kStart + milliseconds(ms); }
 
 class TimerQueueTest : public testing::Test {
@@ -57,7 +59,7 @@ TEST_F(TimerQueueTest, EmptyQueueHasNothingToDo) {
     EXPECT_TRUE(m_queue.empty());
     EXPECT_EQ(m_queue.size(), 0U);
     EXPECT_FALSE(m_queue.earliest().has_value());
-    EXPECT_EQ(m_queue.run(TimePoint::max()), 0U);
+    EXPECT_EQ(m_queue.run(TimePoint::max(), kAll), 0U);
 }
 
 TEST_F(TimerQueueTest, RunsWhatIsDueByDeadline) {
@@ -66,12 +68,12 @@ TEST_F(TimerQueueTest, RunsWhatIsDueByDeadline) {
     addNamed(40, "d");
     addNamed(20, "b");
     EXPECT_EQ(m_queue.earliest(), at(10));
-    EXPECT_EQ(m_queue.run(at(9)), 0U);
-    EXPECT_EQ(m_queue.run(at(30)), 3U);
+    EXPECT_EQ(m_queue.run(at(9), kAll), 0U);
+    EXPECT_EQ(m_queue.run(at(30), kAll), 3U);
     EXPECT_EQ(m_log, "abc");
     EXPECT_EQ(m_queue.size(), 1U);
     EXPECT_EQ(m_queue.earliest(), at(40));
-    EXPECT_EQ(m_queue.run(at(1000)), 1U);
+    EXPECT_EQ(m_queue.run(at(1000), kAll), 1U);
     EXPECT_EQ(m_log, "abcd");
     EXPECT_TRUE(m_queue.empty());
 }
@@ -82,7 +84,7 @@ TEST_F(TimerQueueTest, EqualDeadlinesRunInOrderOfInsertion) {
         addNamed(10, std::string(1, name));
         expected += name;
     }
-    m_queue.run(at(10));
+    m_queue.run(at(10), kAll);
     EXPECT_EQ(m_log, expected);
 }
 
@@ -101,7 +103,7 @@ TEST_F(TimerQueueTest, EqualDeadlinesKeepTheirOrderAcrossCancels) {
         addNamed(10, std::to_string(i) + " ");
         expected += std::to_string(i) + " ";
     }
-    m_queue.run(at(10));
+    m_queue.run(at(10), kAll);
     EXPECT_EQ(m_log, expected);
 }
 
@@ -112,7 +114,7 @@ TEST_F(TimerQueueTest, CancelledTimerDoesNotRun) {
     EXPECT_EQ(m_queue.size(), 1U);
     EXPECT_EQ(m_queue.earliest(), at(20));
     EXPECT_FALSE(m_queue.cancel(a));
-    EXPECT_EQ(m_queue.run(at(20)), 1U);
+    EXPECT_EQ(m_queue.run(at(20), kAll), 1U);
     EXPECT_EQ(m_log, "b");
 }
 
@@ -126,7 +128,7 @@ TEST_F(TimerQueueTest, CancelDestroysTheCallback) {
 
 TEST_F(TimerQueueTest, TheNameOfAGoneTimerNamesNoOther) {
     const TimerId ran = addNamed(10, "a");
-    m_queue.run(at(10));
+    m_queue.run(at(10), kAll);
     EXPECT_FALSE(m_queue.cancel(ran));
     const TimerId next = addNamed(20, "b");
     EXPECT_EQ(next.index, ran.index);  // the slot is used again, which is what makes this a test
@@ -142,8 +144,25 @@ TEST_F(TimerQueueTest, NoTimerHasNoName) {
     EXPECT_FALSE(m_queue.cancel(TimerId()));
     EXPECT_FALSE(m_queue.cancel(TimerId{4000000, 1}));
     EXPECT_EQ(m_queue.size(), 1U);
-    m_queue.run(at(10));
+    m_queue.run(at(10), kAll);
     EXPECT_FALSE(m_queue.cancel(TimerId()));  // the slot it seems to name is free
+}
+
+// A hundred thousand connections that came at once time out at once: whoever is ready to be read then would have waited
+// for all of them.
+TEST_F(TimerQueueTest, ATurnBoundsHowManyRunAndTheRestStaysDueInOrder) {
+    std::vector<int> ran;
+    for (int i = 0; i < 10; ++i) m_queue.add(at(10 + i % 2), [&ran, i] { ran.push_back(i); });
+    EXPECT_EQ(m_queue.run(at(20), Turn({.steps = 3, .bytes = SIZE_MAX})), 3U);
+    EXPECT_EQ(ran, (std::vector{0, 2, 4}));
+    EXPECT_EQ(m_queue.earliest(), at(10));
+    m_queue.add(at(10),
+                [&ran] { ran.push_back(10); });  // has a place behind its equals, before what is due later
+    EXPECT_EQ(m_queue.run(at(20), Turn({.steps = 4, .bytes = SIZE_MAX})), 4U);
+    EXPECT_EQ(ran, (std::vector{0, 2, 4, 6, 8, 10, 1}));
+    EXPECT_EQ(m_queue.run(at(20), kAll), 4U);
+    EXPECT_EQ(ran, (std::vector{0, 2, 4, 6, 8, 10, 1, 3, 5, 7, 9}));
+    EXPECT_TRUE(m_queue.empty());
 }
 
 // In-callback behaviour -----------------------------------------------------------------------------
@@ -156,7 +175,7 @@ TEST_F(TimerQueueTest, ACallbackMayCancelATimerThatIsDueInTheSameRun) {
     });
     later = addNamed(20, "b");
     addNamed(30, "c");
-    EXPECT_EQ(m_queue.run(at(30)), 2U);
+    EXPECT_EQ(m_queue.run(at(30), kAll), 2U);
     EXPECT_EQ(m_log, "c");
     EXPECT_TRUE(m_queue.empty());
 }
@@ -171,10 +190,10 @@ TEST_F(TimerQueueTest, ATimerThatTakesACancelledOnesSlotDoesNotRunForIt) {
         replacement = addNamed(5, "b");
     });
     later = addNamed(20, "old");
-    EXPECT_EQ(m_queue.run(at(30)), 1U);
+    EXPECT_EQ(m_queue.run(at(30), kAll), 1U);
     EXPECT_EQ(replacement.index, later.index);  // or this test shows nothing
     EXPECT_EQ(m_log, "");
-    EXPECT_EQ(m_queue.run(at(30)), 2U);
+    EXPECT_EQ(m_queue.run(at(30), kAll), 2U);
     EXPECT_EQ(m_log, "ab");
 }
 
@@ -185,10 +204,10 @@ TEST_F(TimerQueueTest, ATimerAddedByACallbackWaitsForTheNextRun) {
         m_queue.add(at(0), again);  // overdue already
     };
     m_queue.add(at(10), again);
-    EXPECT_EQ(m_queue.run(at(10)), 1U);
+    EXPECT_EQ(m_queue.run(at(10), kAll), 1U);
     EXPECT_EQ(count, 1);
     EXPECT_EQ(m_queue.earliest(), at(0));
-    EXPECT_EQ(m_queue.run(at(10)), 1U);
+    EXPECT_EQ(m_queue.run(at(10), kAll), 1U);
     EXPECT_EQ(count, 2);
     EXPECT_EQ(m_queue.size(), 1U);
 }
@@ -196,9 +215,9 @@ TEST_F(TimerQueueTest, ATimerAddedByACallbackWaitsForTheNextRun) {
 TEST_F(TimerQueueTest, AnOverdueAddDoesNotHoldUpTheRestOfTheRun) {
     m_queue.add(at(10), [this] { addNamed(1, "late"); });
     addNamed(20, "b");
-    EXPECT_EQ(m_queue.run(at(20)), 2U);
+    EXPECT_EQ(m_queue.run(at(20), kAll), 2U);
     EXPECT_EQ(m_log, "b");
-    EXPECT_EQ(m_queue.run(at(20)), 1U);
+    EXPECT_EQ(m_queue.run(at(20), kAll), 1U);
     EXPECT_EQ(m_log, "blate");
 }
 
@@ -209,7 +228,7 @@ TEST_F(TimerQueueTest, AOneShotTimerIsGoneWhenItRuns) {
         EXPECT_TRUE(m_queue.empty());
         cancelled = m_queue.cancel(self);
     });
-    m_queue.run(at(10));
+    m_queue.run(at(10), kAll);
     EXPECT_FALSE(cancelled);
 }
 
@@ -226,11 +245,11 @@ TEST_F(TimerQueueTest, ACallbackLivesUntilItReturned) {
                 m_log += *held;
             },
             interval);
-        EXPECT_EQ(m_queue.run(at(10)), 1U);
+        EXPECT_EQ(m_queue.run(at(10), kAll), 1U);
         EXPECT_EQ(m_log, "alive");
         EXPECT_TRUE(watched.expired());
         m_log.clear();
-        m_queue.run(at(100));
+        m_queue.run(at(100), kAll);
     }
 }
 
@@ -238,18 +257,18 @@ TEST_F(TimerQueueTest, ACallbackLivesUntilItReturned) {
 
 TEST_F(TimerQueueTest, ARepeatingTimerKeepsItsRhythm) {
     addNamed(10, "x", milliseconds(10));
-    EXPECT_EQ(m_queue.run(at(10)), 1U);
+    EXPECT_EQ(m_queue.run(at(10), kAll), 1U);
     EXPECT_EQ(m_queue.earliest(), at(20));
-    EXPECT_EQ(m_queue.run(at(23)), 1U);
+    EXPECT_EQ(m_queue.run(at(23), kAll), 1U);
     EXPECT_EQ(m_queue.earliest(), at(30));
     EXPECT_EQ(m_queue.size(), 1U);
 }
 
 TEST_F(TimerQueueTest, MissedTicksAreSkipped) {
     addNamed(10, "x", milliseconds(10));
-    EXPECT_EQ(m_queue.run(at(57)), 1U);
+    EXPECT_EQ(m_queue.run(at(57), kAll), 1U);
     EXPECT_EQ(m_queue.earliest(), at(60));
-    EXPECT_EQ(m_queue.run(at(90)), 1U);  // on a tick: that tick runs now, the next is one interval away
+    EXPECT_EQ(m_queue.run(at(90), kAll), 1U);  // on a tick: that tick runs now, the next is one interval away
     EXPECT_EQ(m_queue.earliest(), at(100));
     EXPECT_EQ(m_log, "xx");
 }
@@ -257,9 +276,9 @@ TEST_F(TimerQueueTest, MissedTicksAreSkipped) {
 TEST_F(TimerQueueTest, ARearmedTimerQueuesBehindItsEquals) {
     addNamed(10, "r", milliseconds(10));
     addNamed(20, "a");
-    m_queue.run(at(10));
+    m_queue.run(at(10), kAll);
     addNamed(20, "b");
-    m_queue.run(at(20));
+    m_queue.run(at(20), kAll);
     EXPECT_EQ(m_log, "rarb");
 }
 
@@ -277,16 +296,16 @@ TEST_F(TimerQueueTest, ARepeatingTimerMayCancelItself) {
             }
         },
         milliseconds(10));
-    for (int ms = 10; ms <= 100; ms += 10) m_queue.run(at(ms));
+    for (int ms = 10; ms <= 100; ms += 10) m_queue.run(at(ms), kAll);
     EXPECT_EQ(count, 3);
     EXPECT_TRUE(m_queue.empty());
 }
 
 TEST_F(TimerQueueTest, ARepeatingTimerIsCancelledBetweenTicks) {
     const TimerId id = addNamed(10, "x", milliseconds(10));
-    m_queue.run(at(10));
+    m_queue.run(at(10), kAll);
     EXPECT_TRUE(m_queue.cancel(id));
-    EXPECT_EQ(m_queue.run(at(100)), 0U);
+    EXPECT_EQ(m_queue.run(at(100), kAll), 0U);
 }
 
 TEST_F(TimerQueueTest, ARepeatingTimerMayAddSoManyThatTheQueueGrows) {
@@ -298,15 +317,15 @@ TEST_F(TimerQueueTest, ARepeatingTimerMayAddSoManyThatTheQueueGrows) {
             for (int i = 0; i < 10000; ++i) addNamed(15, "");
         },
         milliseconds(10));
-    m_queue.run(at(10));
-    EXPECT_EQ(m_queue.run(at(15)), 10000U);
-    m_queue.run(at(20));
+    m_queue.run(at(10), kAll);
+    EXPECT_EQ(m_queue.run(at(15), kAll), 10000U);
+    m_queue.run(at(20), kAll);
     EXPECT_EQ(count, 2);
 }
 
 TEST_F(TimerQueueTest, AnEndlessIntervalDoesNotOverflow) {
     addNamed(10, "x", Duration::max());
-    EXPECT_EQ(m_queue.run(at(10)), 1U);
+    EXPECT_EQ(m_queue.run(at(10), kAll), 1U);
     EXPECT_EQ(m_queue.earliest(), TimePoint::max());
 }
 
@@ -332,7 +351,7 @@ TEST_F(TimerQueueTest, CapturedObjectsMayCancelAndAddAsTheyGo) {
     self = m_queue.add(at(10), [captured = std::move(captured)] {});
     EXPECT_TRUE(m_queue.cancel(self));
     EXPECT_EQ(m_queue.size(), 1U);
-    m_queue.run(at(30));
+    m_queue.run(at(30), kAll);
     EXPECT_EQ(m_log, "added");
 }
 
@@ -341,7 +360,7 @@ TEST_F(TimerQueueTest, CapturedObjectsMayCancelADueTimerAfterTheirCallbackRan) {
     auto captured = std::make_shared<AtEnd>([&] { EXPECT_TRUE(m_queue.cancel(victim)); });
     m_queue.add(at(10), [captured = std::move(captured)] {});
     victim = addNamed(20, "victim");
-    EXPECT_EQ(m_queue.run(at(20)), 1U);
+    EXPECT_EQ(m_queue.run(at(20), kAll), 1U);
     EXPECT_EQ(m_log, "");
 }
 
@@ -434,7 +453,7 @@ TEST(TimerQueueModelTest, AgreesWithAMultimap) {
                 now += static_cast<int64_t>(random() % 20);
                 ran.clear();
                 const std::vector<int> expected = model.run(at(now));
-                ASSERT_EQ(queue.run(at(now)), expected.size());
+                ASSERT_EQ(queue.run(at(now), kAll), expected.size());
                 ASSERT_EQ(ran, expected) << "seed " << seed << " step " << step;
             }
             ASSERT_EQ(queue.size(), model.timers.size());
@@ -446,7 +465,7 @@ TEST(TimerQueueModelTest, AgreesWithAMultimap) {
         }
         ran.clear();
         const std::vector<int> expected = model.run(at(now + 500));
-        queue.run(at(now + 500));
+        queue.run(at(now + 500), kAll);
         ASSERT_EQ(ran, expected);
         ASSERT_TRUE(queue.empty());
     }
@@ -482,7 +501,7 @@ TEST(TimerQueueMassTest, CancellingAMassLeavesNothingBehind) {
     EXPECT_EQ(queue.size(), 1U);
     EXPECT_EQ(queue.earliest(), kStart);
     EXPECT_LE(g_liveBytes - before - idBytes, 512U * 1024U);
-    EXPECT_EQ(queue.run(TimePoint::max()), 1U);
+    EXPECT_EQ(queue.run(TimePoint::max(), kAll), 1U);
 }
 
 TEST(TimerQueueMassTest, RunningAMassIsInOrderAndLeavesNothingBehind) {
@@ -497,9 +516,9 @@ TEST(TimerQueueMassTest, RunningAMassIsInOrderAndLeavesNothingBehind) {
             last = deadline;
         });
     }
-    EXPECT_EQ(queue.run(kStart + Duration(kMass / 2 - 1)), kMass / 2);
+    EXPECT_EQ(queue.run(kStart + Duration(kMass / 2 - 1), kAll), kMass / 2);
     EXPECT_EQ(queue.size(), kMass / 2);
-    EXPECT_EQ(queue.run(TimePoint::max()), kMass / 2);
+    EXPECT_EQ(queue.run(TimePoint::max(), kAll), kMass / 2);
     EXPECT_EQ(outOfOrder, 0U);
     EXPECT_LE(g_liveBytes - before, 512U * 1024U);
 }
@@ -509,7 +528,7 @@ TEST(TimerQueueMassTest, AMassThatComesAgainTakesTheSamePlaces) {
     uint32_t highest = 0;
     for (int round = 0; round < 20; ++round) {
         for (int i = 0; i < 10000; ++i) highest = std::max(highest, queue.add(at(i), [] {}).index);
-        EXPECT_EQ(queue.run(at(10000)), 10000U);
+        EXPECT_EQ(queue.run(at(10000), kAll), 10000U);
     }
     EXPECT_LT(highest, 10000U + 64U);
 }

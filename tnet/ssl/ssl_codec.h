@@ -18,6 +18,7 @@
 
 #include "tnet/byte_buffer.h"
 #include "tnet/ssl/thread_cache.h"
+#include "tnet/turn.h"
 
 namespace tnet {
 
@@ -31,9 +32,13 @@ inline constexpr size_t kMaxRecordBodyBytes = kMaxRecordPlainBytes + 256;
 
 enum class RecordType : uint8_t { ChangeCipherSpec = 20, Alert = 21, Handshake = 22, ApplicationData = 23 };
 
+// What one read may open. A record without data, a KeyUpdate for one, costs as much as one with some.
+inline constexpr TurnBudget kRecordsTurn{.steps = 64, .bytes = SIZE_MAX};
+
 struct SslBuffers {
-    ByteBuffer input{};   // records that came and are not opened yet
-    ByteBuffer output{};  // records to send
+    ByteBuffer input{};       // records that came and are not opened yet
+    ByteBuffer output{};      // records to send
+    Turn turn{kRecordsTurn};  // of the call that uses the buffers: what may still be opened
 
     static SslBuffers& ofThread() { return ThreadCache<SslBuffers>::get(); }
 };
@@ -67,7 +72,7 @@ class SslCodec {
 public:
     enum class Status : uint8_t {
         Ok,          // `into` is full, or nothing more can be put into it
-        NeedsInput,  // all whole records of the input are opened
+        NeedsInput,  // all whole records of the input are opened, or the turn is over
         End,         // the peer's close_notify
         Failed,      // see error; the alert that says so to the peer is in the output
     };

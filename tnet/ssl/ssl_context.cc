@@ -7,7 +7,6 @@
 
 #include "tnet/ssl/ssl_client_state.h"
 #include "tnet/ssl/ssl_current.h"
-#include "tnet/ssl/ssl_defaults.h"
 #include "tnet/ssl/ssl_server_state.h"
 #include "tnet/ssl/ssl_ticket_keys.h"
 #include "tnet/ssl/ssl_transport.h"
@@ -152,12 +151,10 @@ private:
 }  // namespace
 
 Result<std::shared_ptr<SslContext>> SslContext::createServer(SslServerSettings settings) {
-    initializeOpenssl();
     return ServerContext::create(std::move(settings));
 }
 
 Result<std::shared_ptr<SslContext>> SslContext::createClient(SslClientSettings settings) {
-    initializeOpenssl();
     return ClientContext::create(std::move(settings));
 }
 

@@ -12,10 +12,6 @@
 
 namespace tnet {
 
-// Before anything else of OpenSSL is used. What OpenSSL has for the process stays until the process ends: static
-// objects with open connections, which are destroyed after what atexit() was given, still need it.
-void initializeOpenssl();
-
 struct SslProtocolSettings {
     TlsVersion minVersion;
     std::string ciphers;

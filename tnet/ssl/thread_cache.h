@@ -22,6 +22,9 @@ public:
     // Null if there is none.
     static T* find() { return t_object; }
 
+    // Null if the thread has no place for one any more.
+    static T* lasting() { return t_isOver ? nullptr : &get(); }
+
     // What get() gave is not used any more for now: it stays for the next get(), while the thread has a place for
     // it.
     static void endUse() {

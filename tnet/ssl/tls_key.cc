@@ -259,9 +259,8 @@ std::optional<TlsKey::Content> TlsKey::open(std::string_view record, char* into)
     if (!authentic) return std::nullopt;
     // TLSInnerPlaintext: content, its type, zeros (RFC 8446 §5.4).
     size_t end = cipherBytes;
-    while (end > 0 && plain[end - 1] == 0) --end;
-    if (end == 0) return std::nullopt;
-    return Content{static_cast<RecordType>(plain[end - 1]), end - 1};
+    while (end > 1 && plain[end - 1] == 0) --end;
+    return Content{static_cast<RecordType>(plain[end - 1]), end - 1, cipherBytes};
 }
 
 }  // namespace tnet

@@ -51,11 +51,12 @@ public:
     bool seal(RecordType type, PlainPieces& plain, size_t size, ByteBuffer& output);
 
     struct Content {
-        RecordType type;
+        RecordType type;  // 0, which is none, if there is nothing but zeros
         size_t bytes;
+        size_t innerBytes;  // with the type and the padding
     };
     // Opens one whole record, header included, into `into`, which has room for the record's length less
-    // header and tag. Nullopt: it is not authentic, or has no content type.
+    // header and tag. Nullopt: it is not authentic.
     std::optional<Content> open(std::string_view record, char* into);
 
     // Goes on to the next generation (RFC 8446 §7.2); sequence numbers begin anew.
