@@ -10,6 +10,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 constexpr std::array<bool, 256> makeTokenTable() {

@@ -7,6 +7,8 @@
 #include <optional>
 #include <string_view>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 // The methods of llhttp, in its order (parser.cc asserts it), but for those of RTSP.

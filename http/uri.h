@@ -17,6 +17,8 @@
 #include <string>
 #include <string_view>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 // --- Percent-encoding (RFC 3986 §2.1) ---

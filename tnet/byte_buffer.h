@@ -16,6 +16,8 @@
 #include <string_view>
 #include <utility>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 class ByteBuffer {

@@ -10,6 +10,8 @@
 
 #include <chrono>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 using Duration = std::chrono::nanoseconds;

@@ -10,6 +10,8 @@
 // Threads: any.
 #pragma once
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 bool hasForked();

@@ -12,6 +12,8 @@
 #include <memory>
 #include <string>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 // Of an allocation of `size` bytes; zero for none.

@@ -9,6 +9,8 @@
 
 #include <csignal>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 class IgnoreSigPipe {

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <memory>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 class IOHandler {

@@ -18,6 +18,8 @@
 #include <chrono>
 #include <memory>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 spdlog::logger& logger();

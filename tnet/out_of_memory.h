@@ -6,6 +6,8 @@
 // Threads: any.
 #pragma once
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 // Says on stderr what could not grow, without allocating, and aborts.

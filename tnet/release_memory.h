@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 // Empties a string and gives its memory back. Assigning an empty one does not: a string keeps its buffer when it takes

@@ -10,6 +10,8 @@
 #include <utility>
 #include <variant>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 struct Error {

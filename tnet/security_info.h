@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 // Of a certificate that was verified; one that was not is never shown.

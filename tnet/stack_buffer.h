@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <string_view>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 class StackBuffer {

@@ -15,6 +15,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 struct TurnBudget {

@@ -5,6 +5,8 @@
 #include <functional>
 #include <memory>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 class Connection;

@@ -26,6 +26,8 @@
 #include <string>
 #include <string_view>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 class WsZlib;  // zlib's state and what it takes

@@ -14,6 +14,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 // `offset`: how many bytes of the frame's payload came before `bytes`; the frame may come in pieces of any

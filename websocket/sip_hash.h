@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 struct SipHashKey {

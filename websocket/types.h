@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 // RFC 6455 §5.2, §11.8. The other values of the four bits are reserved and never made into a WsOpcode.

@@ -14,6 +14,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 class Utf8Validator {

@@ -12,6 +12,8 @@
 #include <ctime>
 #include <string>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 // In seconds of the time of day.

@@ -9,6 +9,8 @@
 
 #include <memory>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 template <auto free>

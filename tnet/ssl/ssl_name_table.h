@@ -14,6 +14,8 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 class SslNameTable {

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 enum class TlsVersion : uint8_t { Tls12, Tls13 };

@@ -6,6 +6,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 struct SslStats {

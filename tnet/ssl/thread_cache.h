@@ -10,6 +10,8 @@
 #include <memory>
 #include <utility>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 template <class T>
