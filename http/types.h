@@ -70,7 +70,7 @@ struct HttpLimits {
     size_t chunkExtensionBytes = 4 << 10;  // 400: all chunk extensions of a body together
 
     std::chrono::milliseconds headerTimeout{10'000};   // 408: from a request's first byte to its last header
-    std::chrono::milliseconds idleTimeout{60'000};     // close: between requests, and before the first
+    std::chrono::milliseconds idleTimeout{55'000};     // close: between requests, and before the first
     std::chrono::milliseconds handlerTimeout{60'000};  // 503: from the request to the head of its answer
     std::chrono::milliseconds sendTimeout{30'000};     // reset: queued bytes, none of which the peer takes
 
