@@ -148,7 +148,7 @@ class Case:
     """One entry of --cases."""
 
     run: object  # called with a Bench
-    servers: dict  # who takes part: the name in --servers, and the program, which for nginx is not ours
+    servers: dict  # who takes part: the name in --servers, and the program with its flags; nginx is not ours
     load: str
     needs: dict = dataclasses.field(default_factory=dict)  # commands and their Debian packages
     has_many_connections: bool = False
@@ -166,14 +166,14 @@ class Bench:
         self.names = [name for name in options.servers if name in case.servers]
 
     def server(self, name):
-        program = self.case.servers[name]
         if name == "nginx":
-            return Nginx(program, self.case.has_tls)
-        return BuiltServer(name, self.bin_dir / program, self.case.has_tls)
+            return Nginx(self.case.servers[name], self.case.has_tls)
+        program, *flags = self.case.servers[name].split()
+        return BuiltServer(name, self.bin_dir / program, self.case.has_tls, flags)
 
     def absent(self):
         """The programs of ours that are not there."""
-        ours = [self.case.servers[name] for name in self.names if name != "nginx"]
+        ours = [self.case.servers[name].split()[0] for name in self.names if name != "nginx"]
         binaries = [self.load.binary] + [self.bin_dir / program for program in ours]
         return [str(binary) for binary in binaries if not binary.exists()]
 

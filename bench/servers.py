@@ -100,15 +100,16 @@ class Running:
 class BuiltServer:
     """One of bench/'s own servers: takes --port 0 and prints `listening on http://ADDRESS:PORT`, or https."""
 
-    def __init__(self, name, binary, has_tls=False):
+    def __init__(self, name, binary, has_tls=False, flags=()):
         self.name = name
         self.binary = binary
         self.has_tls = has_tls
+        self.flags = flags
 
     def start(self, _directory, wrapper=()):
         chain, key = certificate() if self.has_tls else (None, None)
         tls = ["--cert", chain, "--key", key] if self.has_tls else []
-        command = pinned(SERVER_CORE, *wrapper, self.binary, "--port", "0", *tls)
+        command = pinned(SERVER_CORE, *wrapper, self.binary, "--port", "0", *tls, *self.flags)
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         for line in process.stdout:
             if match := re.match(r"listening on https?://.*:(\d+)$", line):

@@ -1,5 +1,5 @@
 // tls_hello: the HTTPS server that bench/run measures: "/" is "Hello, World!", "/16k" is 16 KiB of text, both
-// through HttpServer and its router, one loop.
+// through HttpServer and its router, one loop. --compact: with SslServerSettings::compactConnections.
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -18,6 +18,10 @@ int main(int argc, char** argv) {
     flags.address = "127.0.0.1";
     flags.add("cert", "FILE", "certificate chain, PEM", textInto(settings.certificates[0].chainFile));
     flags.add("key", "FILE", "private key, PEM", textInto(settings.certificates[0].keyFile));
+    flags.add("compact", "", "compact connections", [&settings](const char*) {
+        settings.compactConnections = true;
+        return true;
+    });
     if (const auto exitCode = flags.parse(argc, argv)) return *exitCode;
     const auto fail = [](const std::string& message) {
         std::fprintf(stderr, "tls_hello: %s\n", message.c_str());

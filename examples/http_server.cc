@@ -157,9 +157,12 @@ void addRoutes(HttpRouter& router) {
 void logAccess(const HttpAccess& access) {
     using std::chrono::duration_cast;
     using std::chrono::microseconds;
-    logger().info("{} {} {} {} {} bytes {} us", access.request.remoteAddress().toString(),
+    const char* const incomplete = access.outcome == HttpOutcome::Complete     ? ""
+                                   : access.outcome == HttpOutcome::ClientGone ? " (client gone)"
+                                                                               : " (cut off)";
+    logger().info("{} {} {} {} {} bytes {} us{}", access.request.remoteAddress().toString(),
                   methodName(access.request.method()), access.request.target(), access.status,
-                  access.bodyBytes, duration_cast<microseconds>(access.duration).count());
+                  access.bodyBytes, duration_cast<microseconds>(access.duration).count(), incomplete);
 }
 
 // On what was inherited (from systemd, or a predecessor), or on the address of the flags.

@@ -96,6 +96,12 @@ int main(int argc, char** argv) {
     Settings settings;
     addFlags(flags, settings);
     TlsFlags tls(flags);
+    tls.setCompactConnections(true);  // most subscribers are idle
+    flags.add("no-compact", "", "TLS with OpenSSL's own records: more memory per subscriber",
+              [&tls](const char*) {
+                  tls.setCompactConnections(false);
+                  return true;
+              });
     if (const auto exitCode = flags.parse(argc, argv)) return *exitCode;
     const auto address = Address::parse(flags.addressAndPort());
     if (!address) return fail(address.error());

@@ -52,6 +52,7 @@ Result<SslServerSettings> TlsFlags::settings() const {
     if (!hasFirst) return settings;
     settings.certificates = m_further;
     settings.certificates.insert(settings.certificates.begin(), m_first);
+    settings.compactConnections = m_isCompact;
     settings.clientCaFile = m_clientCaFile;
     settings.clientCertificate = m_clientCertificate;
     if (!m_clientCaFile.empty() && !wantsClients) settings.clientCertificate = ClientCertificate::Require;

@@ -29,6 +29,9 @@ public:
     // Adds the flags to `flags`. Neither may move until it is parsed.
     explicit TlsFlags(ServerFlags& flags);
 
+    // Before load(): see SslServerSettings::compactConnections.
+    void setCompactConnections(bool isCompact) { m_isCompact = isCompact; }
+
     // After parse(). Errors name the flag or the file, and what is wrong with it.
     tnet::Status load();
 
@@ -47,5 +50,6 @@ private:
     std::vector<tnet::SslCertificateFiles> m_further{};
     std::string m_clientCaFile{};
     tnet::ClientCertificate m_clientCertificate = tnet::ClientCertificate::None;
+    bool m_isCompact = false;
     tnet::SslContextPtr_t m_context{};
 };

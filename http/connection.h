@@ -22,6 +22,7 @@
 #include "http/router.h"
 #include "http/service.h"
 #include "tnet/connection.h"
+#include "tnet/turn.h"
 
 namespace tnet {
 
@@ -41,18 +42,21 @@ public:
     // For the service: nothing has happened for too long, or the server drains. False: something has arrived
     // after all, which is read in the next round.
     bool endIdle();
-    bool isSending() const { return m_connection.queuedBytes() > 0; }
+    bool isSending() const { return m_connection.isSending(); }
     TimePoint lastActivity() const { return m_connection.lastActivity(); }
 
 private:
     void onEvent(ConnEvent event, const void* context);
     void onRead(std::string_view bytes);
+    void onPeerEnd();
+    void proceedAfterPeerEnd();
+    void clientLeft();
     void onWriteComplete();
     void onClose();
 
     // Input.
     void process(std::string_view input);
-    bool step(std::string_view& input);
+    bool step(std::string_view& input, Turn& turn);
     bool mayParse() const;
     bool waitsForRoom() const;
     bool isTurnOver() const;
@@ -75,44 +79,53 @@ private:
     void continueIfExpected();
 
     // Output.
-    void writeResponse(HttpResponse&& response);
+    bool writeResponse(HttpResponse&& response);
     void deliverWhole(HttpExchange& exchange);
-    void writeHead(const HttpResponse& head, ResponseFraming framing, std::string_view smallBody);
+    bool writeHead(const HttpResponse& head, ResponseFraming framing, std::string_view smallBody);
+    bool writeBody(HttpResponse& response);
+    bool writesTooMuch();
+    HttpWrote doesNotWait();
+    bool isWriteTurnOver() const;
     ResponseFraming::Connection connectionField() const;
+    bool endAnswer(HttpOutcome outcome);
     void finishRequest();
     bool isLastAnswer() const;
     bool hasMoreInput() const;
     void endConnection();
     void shutDown(Connection::PeerEnd peerEnd);
-    void breakOff();
+    void cutOff();
     void becomeIdle();
     void takeOver(std::string_view leftover);
+    static bool tookOver(const HttpTakeOver_t& take, const ConnectionPtr_t& connection);
 
     // Deadlines.
     struct Deadline {
-        enum class Kind : uint8_t { Head, Body, Handler };
+        enum class Kind : uint8_t { Head, Body, Handler, Stream, PeerEnd, Look };
         TimePoint at;
         Kind kind;
     };
     std::optional<Deadline> nextDeadline() const;
     void watchDeadline();
     void onDeadline();
+    void streamIsIdle();
+    void lookAtPeer();
 
-    void sendResponse(HttpExchange& exchange, HttpResponse response) override;
-    void sendHead(HttpExchange& exchange, HttpResponse head) override;
-    void sendPiece(HttpExchange& exchange, std::string piece) override;
-    void sendEnd(HttpExchange& exchange, HttpHeaders trailers) override;
+    bool sendResponse(HttpExchange& exchange, HttpResponse response) override;
+    bool sendHead(HttpExchange& exchange, HttpResponse head) override;
+    HttpWrote sendPiece(HttpExchange& exchange, std::string piece) override;
+    bool sendEnd(HttpExchange& exchange, HttpHeaders trailers) override;
     void abandon(HttpExchange& exchange) override;
     void readBody(HttpExchange& exchange) override;
-    void upgrade(HttpExchange& exchange, HttpResponse head, HttpTakeOver_t takeOver) override;
+    bool upgrade(HttpExchange& exchange, HttpResponse head, HttpTakeOver_t takeOver) override;
     void checkDrain(HttpExchange& exchange) override;
 
     HttpService& m_service;
     Connection& m_connection;          // owns the callback that owns this
     std::unique_ptr<HttpWork> m_work;  // only while a request is under way
-    int16_t m_turnLeft = 0;            // of process(), in steps
+    bool m_turnOver = false;           // of process()
     bool m_processing = false;         // process() is on the stack and will look again
     bool m_moreInput = false;          // it has input behind what the parser took
+    bool m_peerEnded = false;          // the client has ended its direction
     bool m_ended = false;              // nothing more is read: closing, or handed on
 };
 

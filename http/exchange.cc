@@ -7,6 +7,14 @@
 #include "tnet/log.h"
 
 namespace tnet {
+namespace {
+
+// What a piece costs beside its bytes on its way from another thread: a task, two closures and the piece's box.
+constexpr size_t kPostedPieceBytes = 192;
+// As much as a connection may queue.
+constexpr size_t kMostPostedBytes = Connection::kDefaultMaxQueuedBytes;
+
+}  // namespace
 
 void HttpExchange::open(HttpSink* sink, const TaskQueuePtr_t& tasks, size_t highWater) {
     m_sink = sink;
@@ -27,8 +35,9 @@ void HttpExchange::finish(bool clientGone) {
     const auto hooks = std::exchange(m_hooks, {});
     const auto body = std::exchange(m_bodyCallback, nullptr);
     const auto drain = std::exchange(m_drainCallback, nullptr);
-    const auto gone = std::exchange(m_goneCallback, nullptr);
-    if (clientGone && gone) guarded(gone);
+    const auto gone = std::exchange(m_goneCallbacks, {});
+    if (!clientGone) return;
+    for (const Callback_t& callback : gone) guarded(callback);
 }
 
 bool HttpExchange::runHooks(HttpResponse& response) {
@@ -78,7 +87,7 @@ void HttpExchange::tellDrained() {
 void HttpExchange::fail() {
     if (m_sink == nullptr) return;
     if (std::exchange(m_answered, true)) return m_sink->abandon(*this);
-    m_sink->sendResponse(*this, HttpResponse::error(500));
+    m_sink->sendResponse(*this, HttpResponse::error(500));  // nobody is left to be told how that went
 }
 
 // Handles run in destructors, and what they lose nobody sends again.
@@ -105,18 +114,20 @@ void HttpExchange::breakOff() {
     if (m_sink != nullptr) m_sink->abandon(*this);
 }
 
-bool HttpExchange::onLoop(std::function<void(HttpSink&, HttpExchange&)> act) {
+bool HttpExchange::onLoop(Act_t act) {
     if (!isOpen()) return false;
     return orGiveUp([&] {
-        return m_tasks->run([self = shared_from_this(), act = std::move(act)] {
-            if (self->m_sink == nullptr) return;
-            if (self->m_givenUp.load(std::memory_order_relaxed)) return self->breakOff();
-            self->orGiveUp([&] {
-                act(*self->m_sink, *self);
-                return true;
-            });
-        });
+        const auto self = shared_from_this();  // `act` may finish it
+        if (m_tasks->isInLoopThread()) return run(act);
+        return m_tasks->post([self, act = std::move(act)] { self->run(act); });
     });
+}
+
+bool HttpExchange::run(const Act_t& act) {
+    if (m_sink == nullptr) return false;
+    if (m_givenUp.load(std::memory_order_relaxed)) return breakOff(), false;
+    if (!isOpen()) return false;
+    return orGiveUp([&] { return act(*m_sink, *this); });
 }
 
 // std::function must be copyable, a response need not be copied: it travels in a shared box.
@@ -128,24 +139,34 @@ static std::shared_ptr<T> boxed(T value) {
 bool HttpExchange::respond(HttpResponse response) {
     return orGiveUp([&] {
         return onLoop([box = boxed(std::move(response))](HttpSink& sink, HttpExchange& self) {
-            if (std::exchange(self.m_answered, true)) return;
+            if (std::exchange(self.m_answered, true)) return false;
             self.runHooks(*box);
-            sink.sendResponse(self, std::move(*box));
+            return sink.sendResponse(self, std::move(*box));
         });
     });
 }
 
-// Not HttpResponse::error in the caller, where memory may run out, too.
-bool HttpExchange::respondWith(int status) {
-    return orGiveUp([&] { return respond(HttpResponse::error(status)); });
+// A handler that threw was logged for that.
+void HttpExchange::dropped() {
+    const bool isThrown = std::uncaught_exceptions() > 0;
+    onLoop([isThrown](HttpSink& sink, HttpExchange& self) {
+        if (std::exchange(self.m_answered, true)) return false;
+        if (!isThrown) {
+            logger().error("{} {} is answered 500: its responder was dropped",
+                           methodName(self.request.method()), self.request.path());
+        }
+        HttpResponse response = HttpResponse::error(500);
+        self.runHooks(response);
+        return sink.sendResponse(self, std::move(response));
+    });
 }
 
 bool HttpExchange::startStream(HttpResponse head) {
     return orGiveUp([&] {
         return onLoop([box = boxed(std::move(head))](HttpSink& sink, HttpExchange& self) {
-            if (std::exchange(self.m_answered, true)) return;
+            if (std::exchange(self.m_answered, true)) return false;
             if (!self.runHooks(*box)) return sink.sendResponse(self, std::move(*box));
-            sink.sendHead(self, std::move(*box));
+            return sink.sendHead(self, std::move(*box));
         });
     });
 }
@@ -154,9 +175,12 @@ bool HttpExchange::upgrade(HttpResponse head, HttpTakeOver_t takeOver) {
     return orGiveUp([&] {
         return onLoop([box = boxed(std::move(head)), takeOver = std::move(takeOver)](HttpSink& sink,
                                                                                      HttpExchange& self) {
-            if (std::exchange(self.m_answered, true)) return;
-            if (!self.runHooks(*box)) return sink.sendResponse(self, std::move(*box));
-            sink.upgrade(self, std::move(*box), takeOver);
+            if (std::exchange(self.m_answered, true)) return false;
+            box->setStatus(101);
+            const bool good = self.runHooks(*box);
+            // A hook may refuse what the handler granted.
+            if (!good || box->status() != 101) return sink.sendResponse(self, std::move(*box));
+            return sink.upgrade(self, std::move(*box), takeOver);
         });
     });
 }
@@ -167,17 +191,19 @@ bool HttpExchange::readBody(HttpBodyCallback_t callback) {
             self.m_bodyCallback = callback;
             self.m_bodyPaused = false;
             sink.readBody(self);
+            return true;
         });
     });
 }
 
 void HttpExchange::pauseBody() {
-    onLoop([](HttpSink&, HttpExchange& self) { self.m_bodyPaused = true; });
+    onLoop([](HttpSink&, HttpExchange& self) { return self.m_bodyPaused = true; });
 }
 
 void HttpExchange::resumeBody() {
     onLoop([](HttpSink& sink, HttpExchange& self) {
         if (std::exchange(self.m_bodyPaused, false)) sink.readBody(self);
+        return true;
     });
 }
 
@@ -185,7 +211,7 @@ void HttpExchange::onGone(Callback_t callback) {
     orGiveUp([&] {
         return m_tasks->post([self = shared_from_this(), callback = std::move(callback)]() mutable {
             if (self->m_sink != nullptr) {
-                self->m_goneCallback.swap(callback);
+                self->orGiveUp([&] { return self->m_goneCallbacks.push_back(std::move(callback)), true; });
             } else if (self->m_clientGone) {
                 self->guarded(callback);
             }
@@ -195,24 +221,51 @@ void HttpExchange::onGone(Callback_t callback) {
 
 HttpExchange::Wrote HttpExchange::write(std::string piece) {
     if (piece.empty()) return isOpen() ? Wrote::Accepted : Wrote::Closed;
-    const size_t size = piece.size();
-    m_postedBytes.fetch_add(size, std::memory_order_relaxed);
+    return m_tasks->isInLoopThread() ? writeHere(std::move(piece)) : writeFromAfar(std::move(piece));
+}
+
+HttpExchange::Wrote HttpExchange::writeHere(std::string piece) {
+    const auto self = shared_from_this();
+    Wrote wrote = Wrote::Closed;
+    orGiveUp([&] {
+        if (m_sink == nullptr) return false;
+        if (m_givenUp.load(std::memory_order_relaxed)) return breakOff(), false;
+        if (!isOpen()) return false;
+        wrote = m_sink->sendPiece(*this, std::move(piece));
+        if (wrote == Wrote::Wait) noteWaiting(*m_sink);
+        return true;
+    });
+    return wrote;
+}
+
+HttpExchange::Wrote HttpExchange::writeFromAfar(std::string piece) {
+    const size_t size = piece.size() + kPostedPieceBytes;
+    if (m_postedBytes.load(std::memory_order_relaxed) > kMostPostedBytes) return doesNotWait(), Wrote::Closed;
+    const size_t posted = m_postedBytes.fetch_add(size, std::memory_order_relaxed) + size;
     const bool taken = orGiveUp([&] {
         return onLoop([size, box = boxed(std::move(piece))](HttpSink& sink, HttpExchange& self) {
             self.m_postedBytes.fetch_sub(size, std::memory_order_relaxed);
-            sink.sendPiece(self, std::move(*box));
+            return sink.sendPiece(self, std::move(*box)) != Wrote::Closed;
         });
     });
     if (!taken) return Wrote::Closed;
-    const size_t ahead =
-        m_queuedBytes.load(std::memory_order_relaxed) + m_postedBytes.load(std::memory_order_relaxed);
-    if (ahead <= m_highWater) return Wrote::Accepted;
+    if (m_queuedBytes.load(std::memory_order_relaxed) + posted <= m_highWater) return Wrote::Accepted;
     // The loop looks again: the queue may have drained before it knew that somebody waits.
-    onLoop([](HttpSink& sink, HttpExchange& self) {
-        self.m_waiting = true;
-        sink.checkDrain(self);
-    });
+    onLoop([](HttpSink& sink, HttpExchange& self) { return self.noteWaiting(sink), true; });
     return Wrote::Wait;
+}
+
+// What it has posted would pile up without end. The loop breaks the answer off with the next piece that it finds.
+void HttpExchange::doesNotWait() {
+    logger().error("the answer to {} {} breaks off: its writer goes on after Wait",
+                   methodName(request.method()), request.path());
+    m_givenUp.store(true, std::memory_order_relaxed);
+    close();
+}
+
+// Once: the check that is due then, or the queue when it is empty, tells the writer.
+void HttpExchange::noteWaiting(HttpSink& sink) {
+    if (!std::exchange(m_waiting, true)) sink.checkDrain(*this);
 }
 
 void HttpExchange::onDrain(Callback_t callback) {
@@ -220,6 +273,7 @@ void HttpExchange::onDrain(Callback_t callback) {
         return onLoop([callback = std::move(callback)](HttpSink& sink, HttpExchange& self) {
             self.m_drainCallback = callback;
             sink.checkDrain(self);
+            return true;
         });
     });
 }
@@ -227,7 +281,7 @@ void HttpExchange::onDrain(Callback_t callback) {
 void HttpExchange::end(HttpHeaders trailers) {
     orGiveUp([&] {
         return onLoop([box = boxed(std::move(trailers))](HttpSink& sink, HttpExchange& self) {
-            sink.sendEnd(self, std::move(*box));
+            return sink.sendEnd(self, std::move(*box));
         });
     });
 }
@@ -235,11 +289,12 @@ void HttpExchange::end(HttpHeaders trailers) {
 void HttpExchange::handlerThrew() {
     onLoop([](HttpSink& sink, HttpExchange& self) {
         if (self.m_answered) sink.abandon(self);
+        return true;
     });
 }
 
 void HttpExchange::abandon() {
-    onLoop([](HttpSink& sink, HttpExchange& self) { sink.abandon(self); });
+    onLoop([](HttpSink& sink, HttpExchange& self) { return sink.abandon(self), true; });
 }
 
 }  // namespace tnet

@@ -36,16 +36,26 @@ using HttpTakeOver_t = std::function<void(const ConnectionPtr_t& connection)>;
 // Changes a response just before it is sent; a streamed response's body is not in it.
 using HttpResponseHook_t = std::function<void(HttpResponse& response)>;
 
+// What became of a piece of a streamed body.
+enum class HttpWrote : uint8_t {
+    Closed,  // dropped, as all that follows will be: the body is complete or broken off, or the client is gone
+    Accepted,  // taken; go on
+    Wait,      // taken; go on when told that there is room, or that it is this stream's turn again
+};
+
 // What carries the answer out. On the loop's thread only; must not call back into user code.
+//
+// The results are true when they are given: false and Closed say that it did not go out, and that nothing that is
+// sent after it will.
 class HttpSink {
 public:
-    virtual void sendResponse(HttpExchange& exchange, HttpResponse response) = 0;
-    virtual void sendHead(HttpExchange& exchange, HttpResponse head) = 0;
-    virtual void sendPiece(HttpExchange& exchange, std::string piece) = 0;
-    virtual void sendEnd(HttpExchange& exchange, HttpHeaders trailers) = 0;
+    virtual bool sendResponse(HttpExchange& exchange, HttpResponse response) = 0;
+    virtual bool sendHead(HttpExchange& exchange, HttpResponse head) = 0;  // false, too: no body follows
+    virtual HttpWrote sendPiece(HttpExchange& exchange, std::string piece) = 0;
+    virtual bool sendEnd(HttpExchange& exchange, HttpHeaders trailers) = 0;
     virtual void abandon(HttpExchange& exchange) = 0;   // a streamed body that will not be finished
     virtual void readBody(HttpExchange& exchange) = 0;  // the handler wants the body, or more of it
-    virtual void upgrade(HttpExchange& exchange, HttpResponse head, HttpTakeOver_t takeOver) = 0;
+    virtual bool upgrade(HttpExchange& exchange, HttpResponse head, HttpTakeOver_t takeOver) = 0;
     virtual void checkDrain(HttpExchange& exchange) = 0;  // a writer waits: call noteQueued, but not now
 
 protected:
@@ -58,6 +68,9 @@ public:
 
     // Open for a new request. `highWater`: queued bytes beyond which a writer is told to wait.
     void open(HttpSink* sink, const TaskQueuePtr_t& tasks, size_t highWater);
+
+    // Nothing more can be sent, though the exchange is not finished yet: handles learn it with their next call.
+    void close() { m_open.store(false, std::memory_order_release); }
 
     // The answer is complete, or the client is gone: handles are inert from now on. `clientGone` runs
     // what was registered with onGone.
@@ -89,22 +102,23 @@ public:
 
     bool isOpen() const { return m_open.load(std::memory_order_acquire); }
 
-    // Runs act(sink, exchange) on the loop's thread, now if this is it, unless it is finished by then.
-    // False: it is known to be finished already.
+    // Runs act(sink, exchange) on the loop's thread, now if this is it, unless it is closed by then.
+    // False: it is known to be closed already, or `act` ran and returned false.
     // Where memory runs out instead, the exchange gives up: nothing more is sent, and the client finds its answer
     // broken off.
-    bool onLoop(std::function<void(HttpSink&, HttpExchange&)> act);
+    using Act_t = std::function<bool(HttpSink&, HttpExchange&)>;
+    bool onLoop(Act_t act);
 
     bool respond(HttpResponse response);
-    bool respondWith(int status);  // HttpResponse::error(status); does not throw
+    void dropped();  // by its responder, unanswered: 500, with a line in the log; does not throw
     bool startStream(HttpResponse head);
     bool upgrade(HttpResponse head, HttpTakeOver_t takeOver);
     bool readBody(HttpBodyCallback_t callback);
     void pauseBody();
     void resumeBody();
-    void onGone(Callback_t callback);
+    void onGone(Callback_t callback);  // any number of them; each is called once
 
-    enum class Wrote : uint8_t { Closed, Accepted, Wait };
+    using Wrote = HttpWrote;
     Wrote write(std::string piece);
     void onDrain(Callback_t callback);
     void end(HttpHeaders trailers);
@@ -118,6 +132,11 @@ private:
     bool guarded(Call call) const;
     template <class Call>
     bool orGiveUp(Call call);
+    bool run(const Act_t& act);
+    Wrote writeHere(std::string piece);
+    Wrote writeFromAfar(std::string piece);
+    void noteWaiting(HttpSink& sink);
+    void doesNotWait();
     void giveUp();
     void breakOff();
     void fail();
@@ -130,7 +149,7 @@ private:
     bool m_waiting = false;      // } a writer was told to wait
     std::vector<HttpResponseHook_t> m_hooks;
     HttpBodyCallback_t m_bodyCallback;
-    Callback_t m_goneCallback;
+    std::vector<Callback_t> m_goneCallbacks;
     Callback_t m_drainCallback;
 
     TaskQueuePtr_t m_tasks;

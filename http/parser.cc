@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "http/field_list.h"
 #include "http/plain_head.h"
 #include "http/uri.h"
 
@@ -24,16 +25,6 @@ bool isNamed(const HttpHeaders::Field& field, const char (&name)[N]) {
 bool framesBody(const HttpHeaders::Field& field) {
     return (field.name.size() == 14 && isNamed(field, "Content-Length")) ||
            (field.name.size() == 17 && isNamed(field, "Transfer-Encoding"));
-}
-
-bool hasEmptyItem(std::string_view list) {
-    for (;;) {
-        const size_t comma = std::min(list.find(','), list.size());
-        if (std::all_of(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(comma), isBlank))
-            return true;
-        if (comma == list.size()) return false;
-        list.remove_prefix(comma + 1);
-    }
 }
 
 }  // namespace
@@ -307,12 +298,7 @@ const char* HttpParser::noteField(HttpHeaders::Field field) {
             return noteHost(field.value);
         case 6:
             if (!isNamed(field, "Expect")) break;
-            if (equalsIgnoreCase(field.value, "100-continue")) {
-                m_request->m_expectContinue = true;
-                return nullptr;
-            }
-            m_fieldErrorStatus = 417;  // RFC 9110 §10.1.1
-            return "Expect";
+            return noteExpect(field.value);
         case 7:
             if (isNamed(field, "Upgrade")) m_upgrade = true;
             break;
@@ -330,6 +316,18 @@ const char* HttpParser::noteField(HttpHeaders::Field field) {
     return nullptr;
 }
 
+// RFC 9110 §10.1.1: a list of expectations, of which one is known.
+const char* HttpParser::noteExpect(std::string_view value) {
+    for (FieldList list(value); const auto expectation = list.next();) {
+        if (!equalsIgnoreCase(*expectation, "100-continue")) {
+            m_fieldErrorStatus = 417;
+            return "Expect";
+        }
+        m_request->m_expectContinue = true;
+    }
+    return nullptr;
+}
+
 void HttpParser::noteConnection(std::string_view options) {
     // Alone, as nearly always, they need no search.
     if (equalsIgnoreCase(options, "keep-alive")) {
@@ -337,9 +335,11 @@ void HttpParser::noteConnection(std::string_view options) {
     } else if (equalsIgnoreCase(options, "close")) {
         m_connectionClose = true;
     } else {
-        m_connectionClose = m_connectionClose || listContains(options, "close");
-        m_connectionKeepAlive = m_connectionKeepAlive || listContains(options, "keep-alive");
-        m_connectionUpgrade = m_connectionUpgrade || listContains(options, "upgrade");
+        for (FieldList list(options); const auto option = list.next();) {
+            m_connectionClose = m_connectionClose || equalsIgnoreCase(*option, "close");
+            m_connectionKeepAlive = m_connectionKeepAlive || equalsIgnoreCase(*option, "keep-alive");
+            m_connectionUpgrade = m_connectionUpgrade || equalsIgnoreCase(*option, "upgrade");
+        }
     }
 }
 
@@ -356,13 +356,16 @@ const char* HttpParser::noteHost(std::string_view value) {
 const char* HttpParser::noteTransferEncoding(std::string_view value) {
     if (std::exchange(m_sawTransferEncoding, true)) return "more than one Transfer-Encoding";
     if (equalsIgnoreCase(value, "chunked")) return nullptr;
-    const size_t comma = value.rfind(',');
-    if (comma == std::string_view::npos || !listContains(value.substr(comma + 1), "chunked")) {
-        return "Transfer-Encoding does not end in chunked";
+    size_t chunked = 0;
+    bool endsInChunked = false;
+    FieldList codings(value);
+    while (const auto coding = codings.next()) {
+        endsInChunked = equalsIgnoreCase(*coding, "chunked");
+        if (endsInChunked) ++chunked;
     }
-    const std::string_view before = value.substr(0, comma);
-    if (listContains(before, "chunked")) return "chunked twice";
-    if (hasEmptyItem(before)) return "empty transfer coding";
+    if (!endsInChunked) return "Transfer-Encoding does not end in chunked";
+    if (chunked > 1) return "chunked twice";
+    if (codings.hadEmpty()) return "empty transfer coding";
     m_fieldErrorStatus = 501;
     return "Transfer-Encoding is not implemented";
 }

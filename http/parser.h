@@ -83,6 +83,7 @@ private:
     const char* endField();
     const char* endTrailer();
     const char* noteField(HttpHeaders::Field field);
+    const char* noteExpect(std::string_view value);
     void noteConnection(std::string_view options);
     const char* noteHost(std::string_view value);
     const char* noteTransferEncoding(std::string_view value);

@@ -48,7 +48,7 @@ HttpResponder& HttpResponder::operator=(HttpResponder&& other) noexcept {
 }
 
 HttpResponder::~HttpResponder() {
-    if (m_exchange) m_exchange->respondWith(500);
+    if (m_exchange) m_exchange->dropped();
 }
 
 bool HttpResponder::respond(HttpResponse response) {
@@ -82,7 +82,7 @@ bool HttpResponder::upgrade(HttpResponse head, HttpTakeOver_t takeOver) {
 void HttpResponder::onResponse(HttpResponseHook_t hook) {
     if (!m_exchange) return;
     m_exchange->onLoop(
-        [hook = std::move(hook)](HttpSink&, HttpExchange& exchange) { exchange.addHook(hook); });
+        [hook = std::move(hook)](HttpSink&, HttpExchange& exchange) { return exchange.addHook(hook), true; });
 }
 
 void HttpResponder::onClientGone(Callback_t callback) {

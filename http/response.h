@@ -29,15 +29,29 @@ public:
 
     explicit HttpResponse(int status = 200) : m_status(status) {}
 
-    static HttpResponse text(std::string body, int status = 200);  // text/plain; charset=utf-8
-    static HttpResponse html(std::string body, int status = 200);  // text/html; charset=utf-8
-    static HttpResponse json(std::string body, int status = 200);  // application/json
+    // With the Content-Type that the name says: text/plain and text/html in UTF-8, application/json. A string that is given
+    // away is taken over; all else is copied.
+    static HttpResponse text(std::string body, int status = 200);
+    static HttpResponse text(std::string_view body, int status = 200) {
+        return text(std::string(body), status);
+    }
+    static HttpResponse text(const char* body, int status = 200) { return text(std::string(body), status); }
+    static HttpResponse html(std::string body, int status = 200);
+    static HttpResponse html(std::string_view body, int status = 200) {
+        return html(std::string(body), status);
+    }
+    static HttpResponse html(const char* body, int status = 200) { return html(std::string(body), status); }
+    static HttpResponse json(std::string body, int status = 200);
+    static HttpResponse json(std::string_view body, int status = 200) {
+        return json(std::string(body), status);
+    }
+    static HttpResponse json(const char* body, int status = 200) { return json(std::string(body), status); }
     static HttpResponse redirect(std::string_view location, int status = 302);
     // A short text that names the status: "404 Not Found\n".
     static HttpResponse error(int status);
 
-    // Set replaces, add keeps others of the name. Both throw std::invalid_argument for what would
-    // break the message; see HttpHeaders.
+    // header replaces all fields of that name, addHeader keeps them: two cookies are two addHeader("Set-Cookie", ...).
+    // Both throw std::invalid_argument for what would break the message; see HttpHeaders.
     HttpResponse& header(std::string_view name, std::string_view value) & {
         m_headers.set(name, value);
         return *this;
@@ -47,7 +61,18 @@ public:
         return std::move(*this);
     }
 
-    // Text, shared bytes (referenced, not copied: one for any number of responses), or part of a file.
+    HttpResponse& addHeader(std::string_view name, std::string_view value) & {
+        m_headers.add(name, value);
+        return *this;
+    }
+    HttpResponse&& addHeader(std::string_view name, std::string_view value) && {
+        m_headers.add(name, value);
+        return std::move(*this);
+    }
+
+    // Text (std::string, which is taken over; std::string_view or a literal, copied), shared bytes (referenced, not
+    // copied: one for any number of responses), or part of a file. Statuses that have no body (1xx, 204, 205, 304: RFC 9110
+    // §6.4.1) are sent without it.
     template <class Body>
     HttpResponse& setBody(Body body) & {
         assignBody(std::move(body));
@@ -83,6 +108,8 @@ private:
         m_text = std::move(text);
         m_other.reset();
     }
+    void assignBody(std::string_view text) { assignBody(std::string(text)); }
+    void assignBody(const char* text) { assignBody(std::string(text)); }
     void assignBody(OtherBody other) {
         m_text.clear();
         m_other = std::make_shared<const OtherBody>(std::move(other));

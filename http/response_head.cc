@@ -118,6 +118,12 @@ char* writeResponseHead(char* out, const HttpResponse& response, const ResponseF
     return write(out, "\r\n");
 }
 
-bool statusHasBody(int status) { return status >= 200 && status != 204 && status != 304; }
+bool statusHasBody(int status) { return status >= 200 && status != 204 && status != 205 && status != 304; }
+
+ResponseFraming framingWithoutBody(int status) {
+    ResponseFraming framing;
+    framing.body = status == 205 ? ResponseFraming::Body::Length : ResponseFraming::Body::None;
+    return framing;
+}
 
 }  // namespace tnet

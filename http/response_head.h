@@ -45,7 +45,11 @@ size_t responseHeadBound(const HttpResponse& response);
 char* writeResponseHead(char* out, const HttpResponse& response, const ResponseFraming& framing,
                         std::string_view dateLine);
 
-// RFC 9110 §6.4.1: 1xx, 204 and 304 have no body, whatever the handler says.
+// RFC 9110 §6.4.1, §15.3.6: 1xx, 204, 205 and 304 have no body, whatever the handler says.
 bool statusHasBody(int status);
+
+// How the head of one of those is framed: a 205 says that its length is zero (RFC 9112 §6.3 does not except it), the
+// others say nothing (RFC 9110 §8.6).
+ResponseFraming framingWithoutBody(int status);
 
 }  // namespace tnet

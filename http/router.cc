@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "http/field_list.h"
 #include "http/route_tree.h"
 #include "http/uri.h"
 #include "tnet/log.h"
@@ -19,9 +20,10 @@ using MethodSet = std::bitset<kHttpMethodCount>;
 
 size_t indexOf(HttpMethod method) { return static_cast<size_t>(method); }
 
-// RFC 9110 §10.2.1. HEAD comes with GET, OPTIONS with everything.
-std::string allowList(MethodSet methods) {
+// RFC 9110 §10.2.1. HEAD comes with GET's routes, OPTIONS with everything; an upgrade is asked for with GET.
+std::string allowList(MethodSet methods, bool hasUpgrade) {
     if (methods.test(indexOf(HttpMethod::Get))) methods.set(indexOf(HttpMethod::Head));
+    if (hasUpgrade) methods.set(indexOf(HttpMethod::Get));
     methods.set(indexOf(HttpMethod::Options));
     std::string list;
     for (size_t i = 0; i < kHttpMethodCount; ++i) {
@@ -30,16 +32,6 @@ std::string allowList(MethodSet methods) {
         list += methodName(static_cast<HttpMethod>(i));
     }
     return list;
-}
-
-// Lines of one name are one list: RFC 9110 §5.3.
-bool offersUpgrade(const HttpRequest& request, std::string_view token) {
-    const HttpHeaders& headers = request.headers();
-    for (size_t i = 0; i < headers.size(); ++i) {
-        if (!equalsIgnoreCase(headers[i].name, "Upgrade")) continue;
-        if (listContains(headers[i].value, token)) return true;
-    }
-    return false;
 }
 
 void logThrown(const HttpRequest& request, const char* what) {
@@ -100,6 +92,7 @@ struct HttpRouter::Table {
     std::shared_ptr<Group> outermost = std::make_shared<Group>();
     std::optional<Error> firstError{};
     MethodSet allMethods{};
+    bool hasUpgrade = false;
 };
 
 // --- Running ---
@@ -147,7 +140,7 @@ HttpRoutePtr_t HttpRouter::wrapped(HttpResponse response) const {
 const HttpRoutePtr_t* HttpRouter::routeAt(const Endpoint& endpoint, const HttpRequest& request) {
     if (request.m_upgradeOffered && request.method() == HttpMethod::Get) {
         for (const Endpoint::ByToken& entry : endpoint.upgrades) {
-            if (offersUpgrade(request, entry.token)) return &entry.route;
+            if (listContains(request.headers(), "Upgrade", entry.token)) return &entry.route;
         }
     }
     const HttpRoutePtr_t* const route = endpoint.find(request.method());
@@ -179,9 +172,10 @@ HttpRouter::Match HttpRouter::match(HttpRequest& request) const {
     return found;
 }
 
-// RFC 9110 §9.3.7 (OPTIONS), §15.5.6 (405), §15.5.22 (426).
+// RFC 9110 §9.3.6 (CONNECT), §9.3.7 (OPTIONS), §15.5.6 (405), §15.5.22 (426).
 HttpResponse HttpRouter::answerWithoutRoute(HttpRequest& request, const Match& match) const {
     if (match.isMalformed) return HttpResponse::error(400);
+    if (request.method() == HttpMethod::Connect) return HttpResponse::error(501);
     MethodSet allowed;
     std::string tokens;
     const auto note = [&](size_t index) {
@@ -192,15 +186,16 @@ HttpResponse HttpRouter::answerWithoutRoute(HttpRequest& request, const Match& m
         }
         return false;
     };
-    if (request.method() == HttpMethod::Options && request.path() == "*") {
-        allowed = m_table->allMethods;
-    } else {
-        m_table->tree.match(request.path(), request.m_params, request.m_decoded, note);
-    }
-    if (allowed.none() && !tokens.empty()) return HttpResponse::error(426).header("Upgrade", tokens);
-    if (allowed.none()) return HttpResponse::error(404);
     const bool isOptions = request.method() == HttpMethod::Options;
-    return (isOptions ? HttpResponse(204) : HttpResponse::error(405)).header("Allow", allowList(allowed));
+    if (isOptions && request.path() == "*")  // about the server, which is there whatever is routed
+        return HttpResponse(204).header("Allow", allowList(m_table->allMethods, m_table->hasUpgrade));
+    m_table->tree.match(request.path(), request.m_params, request.m_decoded, note);
+    const bool hasUpgrade = !tokens.empty();
+    if (allowed.none() && !hasUpgrade) return HttpResponse::error(404);
+    if (isOptions) return HttpResponse(204).header("Allow", allowList(allowed, hasUpgrade));
+    if (hasUpgrade && (allowed.none() || request.method() == HttpMethod::Get))
+        return HttpResponse::error(426).header("Upgrade", tokens);
+    return HttpResponse::error(405).header("Allow", allowList(allowed, hasUpgrade));
 }
 
 // --- Registering ---
@@ -219,36 +214,16 @@ HttpRouter HttpRouter::group(std::string_view prefix) const {
 
 void HttpRouter::use(HttpMiddleware_t middleware) { m_group->middleware.push_back(std::move(middleware)); }
 
-bool HttpRouter::route(HttpMethod method, std::string_view pattern, HttpHandler_t handler,
-                       HttpRouteOptions options) {
-    return add(method, pattern, std::make_shared<HttpRoute>(makeRoute(std::move(handler), options)));
+bool HttpRouter::add(HttpMethod method, std::string_view pattern, HttpRoute route) {
+    return addShared(method, pattern, std::make_shared<HttpRoute>(std::move(route)));
 }
 
-bool HttpRouter::route(HttpMethod method, std::string_view pattern, HttpAsyncHandler_t handler,
-                       HttpRouteOptions options) {
-    return add(method, pattern, std::make_shared<HttpRoute>(makeRoute(std::move(handler), options)));
-}
-
-HttpRoute HttpRouter::makeRoute(HttpHandler_t handler, HttpRouteOptions options) {
-    HttpRoute route;
-    route.handler = std::move(handler);
-    route.options = options;
-    return route;
-}
-
-HttpRoute HttpRouter::makeRoute(HttpAsyncHandler_t handler, HttpRouteOptions options) {
-    HttpRoute route;
-    route.asyncHandler = std::move(handler);
-    route.options = options;
-    return route;
-}
-
-bool HttpRouter::routeAny(std::string_view pattern, HttpRoute route) {
+bool HttpRouter::addAny(std::string_view pattern, HttpRoute route) {
     const auto shared = std::make_shared<HttpRoute>(std::move(route));
     bool added = true;
     for (size_t i = 0; i < kHttpMethodCount && added; ++i) {
         const auto method = static_cast<HttpMethod>(i);
-        if (method != HttpMethod::Connect) added = add(method, pattern, shared);
+        if (method != HttpMethod::Connect) added = addShared(method, pattern, shared);
     }
     return added;
 }
@@ -262,13 +237,19 @@ bool HttpRouter::upgrade(std::string_view pattern, std::string_view token, HttpA
                                                             m_group->prefix + std::string(pattern)));
     }
     auto route = std::make_shared<HttpRoute>(makeRoute(std::move(handler), {}));
+    route->pattern = m_group->prefix + std::string(pattern);
     route->upgradeToken = token;
+    m_table->hasUpgrade = true;
     m_table->registered.push_back({route, m_group});
     at->upgrades.push_back({std::string(token), std::move(route)});
     return true;
 }
 
-bool HttpRouter::add(HttpMethod method, std::string_view pattern, std::shared_ptr<HttpRoute> route) {
+bool HttpRouter::addShared(HttpMethod method, std::string_view pattern, std::shared_ptr<HttpRoute> route) {
+    if (method == HttpMethod::Connect)
+        return reject(
+            makeError(std::errc::invalid_argument,
+                      "route CONNECT " + std::string(pattern) + ": its target is no path (RFC 9110 §9.3.6)"));
     Endpoint* const at = endpoint(pattern);
     if (at == nullptr) return false;
     if (at->find(method) != nullptr) {
@@ -277,6 +258,7 @@ bool HttpRouter::add(HttpMethod method, std::string_view pattern, std::shared_pt
                                 "route " + name + " " + m_group->prefix + std::string(pattern)));
     }
     m_table->allMethods.set(indexOf(method));
+    route->pattern = m_group->prefix + std::string(pattern);
     m_table->registered.push_back({route, m_group});
     at->methods.push_back({method, std::move(route)});
     return true;

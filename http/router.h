@@ -10,7 +10,7 @@
 //
 // The most specific pattern that has the method wins, whatever the order of registration (see
 // RouteTree). HEAD is answered by GET's route without the body; OPTIONS, and 405 with Allow (RFC 9110
-// §15.5.6), from the routes that exist.
+// §15.5.6), from the routes that exist. CONNECT, whose target is no path, is never routed: 501.
 //
 // Middleware runs outermost first, for all routes of its group, registered before or after it. The
 // outermost group's also sees requests that no route answers (404, 405, OPTIONS).
@@ -27,6 +27,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "http/request.h"
@@ -79,6 +81,7 @@ struct HttpRoute {
     HttpHandler_t handler{};            // } one of
     HttpAsyncHandler_t asyncHandler{};  // } the two
     HttpRouteOptions options{};
+    std::string pattern{};                  // for the log
     std::string upgradeToken{};             // of an upgrade route
     std::vector<HttpMiddleware_t> chain{};  // outermost first; complete once the router is frozen
 };
@@ -94,11 +97,12 @@ public:
     void use(HttpMiddleware_t middleware);
 
     // Each returns false, and does nothing but note the error, if the route cannot be registered.
-    bool route(HttpMethod method, std::string_view pattern, HttpHandler_t handler,
-               HttpRouteOptions options = {});
-    bool route(HttpMethod method, std::string_view pattern, HttpAsyncHandler_t handler,
-               HttpRouteOptions options = {});
-
+    // A handler is `HttpResponse(const HttpRequest&)` or `void(const HttpRequest&, HttpResponder)`, and may be copied; all
+    // copies are the router's. Every method but CONNECT, whose target is no path.
+    template <class Handler>
+    bool route(HttpMethod method, std::string_view pattern, Handler handler, HttpRouteOptions options = {}) {
+        return add(method, pattern, makeRoute(std::move(handler), options));
+    }
     template <class Handler>
     bool get(std::string_view pattern, Handler handler, HttpRouteOptions options = {}) {
         return route(HttpMethod::Get, pattern, std::move(handler), options);
@@ -119,10 +123,10 @@ public:
     bool del(std::string_view pattern, Handler handler, HttpRouteOptions options = {}) {
         return route(HttpMethod::Delete, pattern, std::move(handler), options);
     }
-    // Every method but CONNECT, whose target is not a path.
+    // Every method but CONNECT, with one handler.
     template <class Handler>
     bool any(std::string_view pattern, Handler handler, HttpRouteOptions options = {}) {
-        return routeAny(pattern, makeRoute(std::move(handler), options));
+        return addAny(pattern, makeRoute(std::move(handler), options));
     }
 
     // Answers GET requests of HTTP/1.1 that offer to upgrade to `token` (RFC 9110 §7.8), with
@@ -154,7 +158,7 @@ public:
     // Finds the route and fills the request's parameters. Valid as long as the router.
     Match match(HttpRequest& request) const;
 
-    // The answer to a request that no route answers: 400, 404, 405, 426, or 204 for OPTIONS.
+    // The answer to a request that no route answers: 400, 404, 405, 426, 501, or 204 for OPTIONS.
     HttpResponse answerWithoutRoute(HttpRequest& request, const Match& match) const;
 
     // A route that runs the outermost middleware and then answers `response`; null if there is none.
@@ -170,18 +174,29 @@ private:
 
     HttpRouter(std::shared_ptr<Table> table, std::shared_ptr<Group> group);
 
-    static HttpRoute makeRoute(HttpHandler_t handler, HttpRouteOptions options);
-    static HttpRoute makeRoute(HttpAsyncHandler_t handler, HttpRouteOptions options);
     template <class Handler>
     static HttpRoute makeRoute(Handler handler, HttpRouteOptions options) {
-        if constexpr (std::is_invocable_r_v<HttpResponse, Handler&, const HttpRequest&>) {
-            return makeRoute(HttpHandler_t(std::move(handler)), options);
-        } else {
-            return makeRoute(HttpAsyncHandler_t(std::move(handler)), options);
+        constexpr bool kAnswers = std::is_invocable_r_v<HttpResponse, Handler&, const HttpRequest&>;
+        constexpr bool kAnswersLater = std::is_invocable_v<Handler&, const HttpRequest&, HttpResponder>;
+        constexpr bool kMayBeCopied = std::is_copy_constructible_v<Handler>;
+        // What is wrong is said once, in words, and not by what std::function is made of.
+        static_assert(
+            kAnswers || kAnswersLater,
+            "a handler is HttpResponse(const HttpRequest&), or void(const HttpRequest&, HttpResponder)");
+        static_assert(kMayBeCopied,
+                      "a handler has to be copyable: keep in a shared_ptr what can only be moved");
+        HttpRoute route;
+        route.options = options;
+        if constexpr (kAnswers && kMayBeCopied) {
+            route.handler = std::move(handler);
+        } else if constexpr (kAnswersLater && kMayBeCopied) {
+            route.asyncHandler = std::move(handler);
         }
+        return route;
     }
-    bool routeAny(std::string_view pattern, HttpRoute route);
-    bool add(HttpMethod method, std::string_view pattern, std::shared_ptr<HttpRoute> route);
+    bool add(HttpMethod method, std::string_view pattern, HttpRoute route);
+    bool addAny(std::string_view pattern, HttpRoute route);
+    bool addShared(HttpMethod method, std::string_view pattern, std::shared_ptr<HttpRoute> route);
     Endpoint* endpoint(std::string_view pattern);
     static const HttpRoutePtr_t* routeAt(const Endpoint& endpoint, const HttpRequest& request);
 

@@ -17,6 +17,8 @@ constexpr size_t kSpareWorks = 64;
 constexpr size_t kKeptPendingCapacity = 64 << 10;
 // Idle connections that are closed before others have their turn: a hundred thousand that came at once time out at once.
 constexpr TurnBudget kIdleTurn{256, SIZE_MAX};
+constexpr std::chrono::seconds kFirstReturn{1};
+constexpr std::chrono::seconds kLastReturn{64};
 
 }  // namespace
 
@@ -30,6 +32,7 @@ void HttpWork::reset() {
     bodyBytes = 0;
     status = 0;
     sentBytes = 0;
+    outcome = HttpOutcome::Complete;
     framing = ResponseFraming::Body::None;
     if (takeOver) takeOver = nullptr;
     // What a handle may still refer to is not used again.
@@ -49,6 +52,7 @@ HttpService::HttpService(IOLoop* loop, const HttpRouter& router, const HttpLimit
 HttpService::~HttpService() {
     if (m_idleTimer.isValid()) m_loop->cancel(m_idleTimer);
     if (m_drainTimer.isValid()) m_loop->cancel(m_drainTimer);
+    if (m_memoryTimer.isValid()) m_loop->cancel(m_memoryTimer);
 }
 
 void HttpService::onConnection(const ConnectionPtr_t& connection) {
@@ -135,12 +139,49 @@ void HttpService::closeIdle() {
     }
 }
 
+void HttpService::beginHandlersRound() {
+    const IOLoop::SlowRound& slow = m_loop->lastSlowRound();
+    if (m_handlers > 0 && slow.round == m_handlersRound) sayBlocked(slow.took);
+    m_handlersRound = m_loop->round();
+    m_handlers = 0;
+}
+
+// At most once a minute. Which of them it was would cost a look at the clock for each request.
+void HttpService::sayBlocked(Duration took) {
+    if (m_loop->now() < m_saysBlockedFrom) return;
+    m_saysBlockedFrom = timeAfter(m_loop->now(), std::chrono::minutes(1));
+    std::string routes;
+    for (size_t i = 0; i < m_handlers; ++i) routes.append(i == 0 ? "" : ", ").append(m_begun[i]->pattern);
+    logger().warn("a handler blocked its loop for {} ms: {}{}",
+                  std::chrono::floor<std::chrono::milliseconds>(took).count(),
+                  m_handlers == 1 ? "" : "one of ", routes);
+}
+
+// What large bodies took stays with the allocator when it is freed: tens of megabytes for each thread, since its
+// thresholds grow with what it sees. An answer is freed only when its client has taken it, so the look is repeated,
+// less and less often.
+void HttpService::returnMemorySoon() {
+    const TimePoint due = timeAfter(m_loop->now(), kFirstReturn);
+    if (m_memoryTimer.isValid() && m_memoryDue <= due) return;
+    if (m_memoryTimer.isValid()) m_loop->cancel(m_memoryTimer);
+    returnMemoryAfter(kFirstReturn);
+}
+
+void HttpService::returnMemoryAfter(std::chrono::seconds delay) {
+    m_memoryDue = timeAfter(m_loop->now(), delay);
+    m_memoryTimer = m_loop->runAfter(delay, [this, delay] {
+        m_memoryTimer = {};
+        returnFreeMemory();
+        if (delay < kLastReturn) returnMemoryAfter(2 * delay);
+    });
+}
+
 // Must not throw, but a log may be out of memory, or of what else it needs; a connection that is closing must go
 // through with it.
 void HttpService::logAccess(const HttpWork& work) const {
     try {
-        m_accessLog(
-            {work.exchange->request, work.status, work.sentBytes, m_loop->clock().now() - work.began});
+        m_accessLog({work.exchange->request, work.status, work.sentBytes, m_loop->clock().now() - work.began,
+                     work.outcome});
     } catch (const std::exception& error) {
         accessLogFailed(error.what());
     } catch (...) {

@@ -4,6 +4,8 @@
 // Internal to //http. Threads: its loop's. Lifetime: outlives its connections.
 #pragma once
 
+#include <array>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -19,10 +21,18 @@
 #include "tnet/durations.h"
 #include "tnet/io_loop.h"
 #include "tnet/tcp_service.h"
+#include "tnet/turn.h"
 
 namespace tnet {
 
 class HttpConnection;
+
+// What became of an answer.
+enum class HttpOutcome : uint8_t {
+    Complete,    // all of it was handed to the connection, which delivers it unless the client goes first
+    ClientGone,  // the client went before that
+    CutOff,  // we ended the connection before that: the handler gave up, was silent for too long, or a drain
+};
 
 // One answered request, for an access log. The views are valid during the call.
 struct HttpAccess {
@@ -30,6 +40,7 @@ struct HttpAccess {
     int status;                  // of the answer; 0 if the client went before there was one
     uint64_t bodyBytes;          // of the answer
     Duration duration;           // from the first byte of the request to the last of the answer, queued
+    HttpOutcome outcome = HttpOutcome::Complete;
 };
 using HttpAccessCallback_t = std::function<void(const HttpAccess& access)>;
 
@@ -56,12 +67,20 @@ struct HttpWork {
     TimePoint began{};  // the request's first byte
     TimePoint bodyBegan{};
     TimePoint handlerBegan{};
+    TimePoint peerEnded{};   // when the client ended its direction
+    TimePoint lookedAt{};    // whether it has, while reading is paused
     uint64_t bodyBytes = 0;  // received
 
     int status = 0;                                               // of the answer
     uint64_t sentBytes = 0;                                       // of its body
     ResponseFraming::Body framing = ResponseFraming::Body::None;  // of a streamed answer
     uint64_t lengthLeft = 0;                                      // of its announced length
+    HttpOutcome outcome = HttpOutcome::Complete;
+
+    // What a streamed answer has written in one round of the loop.
+    uint64_t writeRound = 0;
+    Turn writeTurn{{0, 0}};
+    Turn patience{{0, 0}};  // with a writer that goes on after Wait
 
     HttpTakeOver_t takeOver{};  // set: an upgrade is due
     std::string pending{};      // input that is not looked at yet
@@ -99,13 +118,27 @@ public:
     void giveBack(std::unique_ptr<HttpWork> work);
 
     void addIdle(HttpConnection& connection);
-    void log(const HttpWork& work) const {
+    // A handler of `route` begins. Those that ran in a round of the loop that took too long are said with the next.
+    void noteHandler(const HttpRoute& route) {
+        if (m_loop->round() != m_handlersRound) beginHandlersRound();
+        if (m_handlers < m_begun.size()) m_begun[m_handlers++] = &route;
+    }
+
+    // The request has been answered, or its client is gone.
+    void finished(const HttpWork& work) {
+        if (work.bodyBytes + work.sentBytes >= kLargeBody) returnMemorySoon();
         if (m_accessLog) logAccess(work);
     }
 
     std::string_view dateLine() { return m_date.line(m_loop->now()); }
 
 private:
+    static constexpr uint64_t kLargeBody = 1 << 20;
+
+    void beginHandlersRound();
+    void sayBlocked(Duration took);
+    void returnMemorySoon();
+    void returnMemoryAfter(std::chrono::seconds delay);
     void logAccess(const HttpWork& work) const;
     void accessLogFailed(const char* what) const;
     void closeIdle();
@@ -125,6 +158,12 @@ private:
     IdleList m_idle;
     TimerId m_idleTimer{};
     TimerId m_drainTimer{};
+    TimerId m_memoryTimer{};
+    TimePoint m_memoryDue{};
+    uint64_t m_handlersRound = 0;               // the loop's round in which
+    std::array<const HttpRoute*, 8> m_begun{};  // handlers of these began, or of these and others
+    size_t m_handlers = 0;
+    TimePoint m_saysBlockedFrom{};
     TimePoint m_drainBegan{};
     bool m_draining = false;
     mutable bool m_accessLogFailed = false;  // and it was said

@@ -97,17 +97,4 @@ bool equalsIgnoreCase(std::string_view a, std::string_view b) {
     return true;
 }
 
-bool listContains(std::string_view list, std::string_view token) {
-    constexpr std::string_view kOws = " \t";
-    while (!list.empty()) {
-        const size_t comma = std::min(list.find(','), list.size());
-        std::string_view item = list.substr(0, comma);
-        list.remove_prefix(std::min(comma + 1, list.size()));
-        item.remove_prefix(std::min(item.find_first_not_of(kOws), item.size()));
-        item = item.substr(0, item.find_last_not_of(kOws) + 1);
-        if (equalsIgnoreCase(item, token)) return true;
-    }
-    return false;
-}
-
 }  // namespace tnet

@@ -58,9 +58,6 @@ std::string_view reasonPhrase(int status);
 // ASCII only, as field names and most tokens of HTTP compare.
 bool equalsIgnoreCase(std::string_view a, std::string_view b);
 
-// Whether the comma-separated list has `token` (RFC 9110 §5.6.1), ignoring case.
-bool listContains(std::string_view list, std::string_view token);
-
 // What one server puts up with. All on by default; zero switches off a duration or a rate.
 struct HttpLimits {
     size_t requestLineBytes = 8 << 10;     // 414 beyond; RFC 9112 §3 wants at least 8000
@@ -74,6 +71,14 @@ struct HttpLimits {
     std::chrono::milliseconds idleTimeout{60'000};     // close: between requests, and before the first
     std::chrono::milliseconds handlerTimeout{60'000};  // 503: from the request to the head of its answer
     std::chrono::milliseconds sendTimeout{30'000};     // reset: queued bytes, none of which the peer takes
+
+    // Cut off: a streamed answer of which its handler writes nothing and the client takes nothing. Event streams send
+    // comments more often than that.
+    std::chrono::milliseconds streamIdleTimeout{15 * 60'000};
+
+    // For how long a client that has ended its direction (as `nc -N` does) is still given answers. Then it counts as
+    // gone: what is not answered is cancelled. Zero: at once; max(): never. A reset is always immediate.
+    std::chrono::milliseconds halfCloseGrace{1'000};
 
     // Draining: for how long a connection may still bring a request, from the drain's beginning or its own. Zero
     // closes at once those on which none has arrived.

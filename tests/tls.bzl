@@ -3,8 +3,10 @@
 load("@rules_cc//cc:defs.bzl", "cc_library", "cc_test")
 
 # What tests/support/peer_tls reads. A name that ends in _cut: the bytes on the wire are cut at each fragment
-# size, rather than what they say.
+# size, rather than what they say. tls12 and tls13 have OpenSSL's record layer, compact is ours.
 _WIRES = {
+    "compact": {"TNET_TEST_TLS": "1.3", "TNET_TEST_TLS_COMPACT": "1"},
+    "compact_cut": {"TNET_TEST_TLS": "1.3", "TNET_TEST_TLS_COMPACT": "1", "TNET_TEST_TLS_CUT": "1"},
     "tls12": {"TNET_TEST_TLS": "1.2"},
     "tls12_cut": {"TNET_TEST_TLS": "1.2", "TNET_TEST_TLS_CUT": "1"},
     "tls13": {"TNET_TEST_TLS": "1.3"},
@@ -44,7 +46,7 @@ def cc_test_over_tls(name, srcs, deps, size, over = ["tls12", "tls13"], plainly 
             env = _WIRES[wire],
             # ThreadSanitizer has nothing to say that it does not say of the plain ones and of ssl_server_test;
             # AddressSanitizer sees each suite over one wire more than the plain one.
-            tags = tags + ["single-threaded"] + (["once"] if plainly and wire != "tls13" else []),
+            tags = [tag for tag in tags if tag != "threads"] + (["once"] if plainly and wire != "tls13" else []),
             deps = [
                 ":" + name + "_body",
                 "//tests/support:peer_tls",

@@ -14,11 +14,31 @@
 #include <cstring>
 #include <memory>
 #include <string_view>
+#include <utility>
 
 namespace tnet {
 
 class ByteBuffer {
 public:
+    ByteBuffer() = default;
+    ~ByteBuffer() = default;
+    ByteBuffer(const ByteBuffer&) = delete;
+    ByteBuffer& operator=(const ByteBuffer&) = delete;
+
+    // What was moved from is empty, and has no capacity.
+    ByteBuffer(ByteBuffer&& other) noexcept { swap(other); }
+    ByteBuffer& operator=(ByteBuffer&& other) noexcept {
+        ByteBuffer(std::move(other)).swap(*this);
+        return *this;
+    }
+
+    void swap(ByteBuffer& other) noexcept {
+        m_bytes.swap(other.m_bytes);
+        std::swap(m_capacity, other.m_capacity);
+        std::swap(m_begin, other.m_begin);
+        std::swap(m_end, other.m_end);
+    }
+
     size_t size() const { return m_end - m_begin; }
     bool empty() const { return m_begin == m_end; }
     size_t capacity() const { return m_capacity; }

@@ -1,7 +1,7 @@
 // Connection: one stream socket on one loop, and the single event callback that owns what lives on it.
 //
 //     kernel -> Transport -> read buffer of the loop -> Conn_ReadEvent -> the callback
-//     send -> (SendQueue, if the kernel is full or a burst is gathered) -> Transport -> kernel
+//     send -> SendQueue -> (at the end of the event or the round) -> Transport -> kernel
 //
 // Whoever owns the callback owns the connection: HTTP and WebSocket are objects inside it and die with
 // it. The loop's registration holds the Connection; the callback holds the layer; the layer holds a
@@ -11,8 +11,8 @@
 // being dispatched, or from the top of the loop. So send, shutDown and close are legal in any callback,
 // and so is replacing the callback from within itself.
 //
-// Sends made while one of the connection's own events is dispatched are gathered and leave in one
-// write at its end; all others are tried at once.
+// Sends are gathered. Those made while one of the connection's own events is dispatched leave in one write at its
+// end; all others at the end of the loop's round, before it waits again. flush() writes them earlier.
 //
 // Memory that runs out (std::bad_alloc) inside the connection, its transport or its callback fails the connection
 // (not_enough_memory); no function but the constructor and setEventCallback throws it.
@@ -32,21 +32,24 @@
 #include "tnet/io_loop.h"
 #include "tnet/peer_address.h"
 #include "tnet/send_queue.h"
+#include "tnet/slow_peer_watch.h"
+#include "tnet/socket.h"
 #include "tnet/stack_buffer.h"
 #include "tnet/transport.h"
+#include "tnet/turn.h"
 #include "tnet/types.h"
 
 namespace tnet {
 
 enum class SendStatus : uint8_t {
-    Accepted,  // written, or queued
+    Accepted,  // queued
     Closed,    // the connection no longer sends; the bytes are dropped
-    Overflow,  // more than maxQueuedBytes would be queued; the connection fails (no_buffer_space)
+    Overflow,  // more than maxQueuedBytes beside the largest message; the connection fails (no_buffer_space)
 };
 
 struct SendResult {
     SendStatus status;
-    size_t queuedBytes;  // what the kernel has not taken yet, gathered bytes included
+    size_t queuedBytes;  // Connection::queuedBytes()
 };
 
 // For the server that counts its connections.
@@ -67,8 +70,10 @@ class Connection final : public IOHandler, public std::enable_shared_from_this<C
 public:
     static constexpr size_t kDefaultMaxQueuedBytes = 64 << 20;
     static constexpr std::chrono::milliseconds kDefaultShutDownTime{5000};
-    // Who takes less is not waited for. Nobody's link is that slow.
+    // A peer that takes less is not waited for: no real link is this slow.
     static constexpr uint32_t kLeastBytesPerSecond = 240;
+    // What one connection writes in a round of the loop, at most; a step is a call of the transport.
+    static constexpr TurnBudget kWriteTurn{.steps = 32, .bytes = 1 << 20};
 
     // How the socket came to be: accept(2); connect(2) that succeeded at once; connect(2) that is in
     // progress.
@@ -87,12 +92,22 @@ public:
     // Unwanted: no Conn_WriteCompleteEvent, which a layer that never waits for it need not pay for.
     void setWriteCompleteWanted(bool wanted) { m_writeCompleteWanted = wanted; }
 
-    // Limits what send may queue; exceeding it fails the connection.
+    // Limits the memory that is queued (queuedMemory), but for the largest message in it: one may be of any size.
+    // Exceeding it fails the connection.
     void setMaxQueuedBytes(size_t bytes) { m_maxQueuedBytes = bytes; }
 
     // Resets the connection if the peer, while something is queued, takes nothing for `timeout`, or less than so
-    // many bytes a second, looked at once per `timeout`. Zero (the default) lets it take its time.
+    // many bytes a second, looked at once per `timeout`. Zero (the default), less, and max() let it take its time.
+    // What the kernel has taken is not queued any more: setAcknowledgeTimeout is for that.
     void setSendTimeout(std::chrono::milliseconds timeout, size_t bytesPerSecond = kLeastBytesPerSecond);
+
+    // Fails the connection (timed_out) if the peer, over TCP, acknowledges nothing of what the kernel sent for so long, or
+    // has no room for more: its link is down, or it does not read. Zero, less, and max(): the kernel's own time, some 15
+    // minutes. A system call; what a server accepts has it from its listener (TcpServer::Settings).
+    // Returns false if the connection is not over TCP, or closed.
+    bool setAcknowledgeTimeout(std::chrono::milliseconds timeout) {
+        return tnet::setAcknowledgeTimeout(m_socket.get(), timeout);
+    }
 
     // Allowed: the peer's end of stream is one empty Conn_ReadEvent, and this side goes on sending
     // until it shuts down. Otherwise (the default) it makes this side deliver what is queued and close.
@@ -109,7 +124,8 @@ public:
     enum class FirstRead : uint8_t { WhenReadable, AtOnce };
     void start(FirstRead firstRead = FirstRead::WhenReadable);
 
-    // Fails it (timed_out) unless it is connected in that time from now; zero: takes as long as it takes.
+    // Fails it (timed_out) unless it is connected in that time from now; zero, less, and max(): takes as long as it
+    // takes.
     void limitConnecting(std::chrono::milliseconds time);
 
     // start(), or failConnecting(error) if there is one, from the top of the loop.
@@ -120,27 +136,28 @@ public:
 
     // --- Act ---
 
-    // Sends or queues. The view is not needed afterwards. Legal while Connecting, too.
+    // Queues what leaves at the end of this event, or of the loop's round. The view is not needed afterwards. Legal
+    // while Connecting, too. Accepted does not mean written: close() loses what was sent before it, shutDown() does not.
     SendResult send(std::string_view bytes);
     SendResult send(const char* text) { return send(std::string_view(text)); }
     SendResult send(std::string&& bytes);     // takes long ones over instead of copying them
     SendResult send(SharedBytesPtr_t bytes);  // references them until they are written
 
-    // As send, but written at the end of the loop's round: what is sent so in between leaves in one write.
-    SendResult sendWithRound(SharedBytesPtr_t bytes);
 
-    SendResult sendFile(SharedFilePtr_t file, off_t offset, size_t size);  // exactly `size` bytes
+    // Exactly `size` bytes. They are read when the kernel takes them, and count as no memory.
+    SendResult sendFile(SharedFilePtr_t file, off_t offset, size_t size);
 
     // Sends what is written in place: reserve room, write, commit how much. Null if nothing can be sent
     // any more. Nothing else may be called in between.
     char* reserveSend(size_t size);
     SendResult commitSend(size_t size);
 
-    // Writes what is gathered now. False: something is left in the queue, or the connection is closed.
+    // Writes what is gathered now, at most what a turn may. False: something is left in the queue, or the connection
+    // is closed.
     bool flush();
 
     // Delivers what is queued, then closes; closes anyway once the peer has taken nothing for `after`, or less than
-    // kLeastBytesPerSecond of what is queued. From now on input is dropped and sends are refused. Await: also ends
+    // kLeastBytesPerSecond of what is queued (max(): never; zero, or less: with the next timers that are due). From now on input is dropped and sends are refused. Await: also ends
     // our direction (FIN) and waits for the peer's end, so that input still under way does not make the kernel
     // reset what was delivered.
     enum class PeerEnd : uint8_t { Ignore, Await };
@@ -169,12 +186,22 @@ public:
     ConnState state() const { return m_state; }
     bool isConnected() const { return m_state == ConnState::Connected; }
     bool isReadingPaused() const { return m_readPaused; }
-    size_t queuedBytes() const { return m_queue ? m_queue->bytes() : 0; }
+    // Something is left that the kernel has not taken, be it of a file.
+    bool isSending() const { return m_queue != nullptr; }
+    // Bytes in memory that the kernel has not taken yet, gathered ones included; not those of files.
+    size_t queuedBytes() const { return m_queue ? m_queue->bytes() - m_queue->fileBytes() : 0; }
+    // The memory that is held for them: with what each piece costs, and whole until it is written whole.
+    size_t queuedMemory() const { return m_queue ? m_queue->memory() : 0; }
     size_t maxQueuedBytes() const { return m_maxQueuedBytes; }
     bool hasInput() const;  // a system call: bytes have arrived that no Conn_ReadEvent has told of yet
+    // A system call: the peer has ended its direction or reset, perhaps behind input that is not read yet; for those who
+    // pause reading, when no event tells.
+    bool hasPeerEnded() const;
     TimePoint lastActivity() const { return m_lastActivity; }  // bytes moved, either way
     Address localAddress() const;                              // a system call
     const PeerAddress& peer() const { return m_peer; }         // the proxy's client, if it told
+    // Null once the connection is closed and that was told, to the callback and the observer: what a closed connection
+    // leaves behind holds no keys and no buffers.
     const Transport* transport() const { return m_transport.get(); }
     int fd() const { return m_socket.get(); }  // -1 once closed
 
@@ -186,6 +213,26 @@ public:
 
 private:
     struct Dispatch;
+
+    // What the next call of the transport waits for. A read always waits: for a readable socket, or, over TLS, for a
+    // writable one; a write only if the kernel is full, a turn is over, or TLS wants to read first.
+    enum class Wait : uint8_t { None, Readable = TNET_READ, Writable = TNET_WRITE };
+
+    // Our direction: EndWanted ends once the queue is empty.
+    enum class WriteHalf : uint8_t { Open, EndWanted, Ended };
+
+    // With the loop. Due: FirstRead::AtOnce, when the first event is settled.
+    enum class Registration : uint8_t { None, Due, Registered };
+
+    // From Dispatching on one of our events is on the stack, from Emitting on the callback is running; Replaced: it was
+    // replaced meanwhile, and the loop keeps the new one.
+    enum class Telling : uint8_t { Idle, Dispatching, Emitting, Replaced };
+
+    // What we are in the loop's list of deferred handlers for.
+    enum class Deferral : uint8_t { None, Settle, Start };
+
+    // What the timer is for: limitConnecting, a peer that does not take what is queued, the end of shutDown.
+    enum class Deadline : uint8_t { None, Connecting, Sending, ShuttingDown };
 
     // Events that are due but not told yet; bits of m_pending.
     enum : uint8_t { kWriteCompletePending = 1, kErrorPending = 2, kClosePending = 4 };
@@ -199,25 +246,31 @@ private:
     void endInput(const ConnectionPtr_t& self);
     void handleError(const ConnectionPtr_t& self);
 
+    bool isOpen() const { return m_state == ConnState::Connected || m_state == ConnState::Disconnecting; }
     bool canSend() const;
     SendQueue& queue();
     void releaseQueue();
-    SendResult writeAtOnce(std::string_view bytes);
-    SendResult afterQueueing();
+    SendResult afterQueueing(size_t size);
+    bool isOverLimit(size_t size) const;
     void writeQueue();
+    IoResult writeFront(size_t maxBytes, size_t& offered);
     void writeFailed(const IoResult& result);
     void proceedWriting();
     void proceedEnding();
     void watchSending();
     void watchShutDown();
     void lookAtPeer();
-    bool isTooSlow(SendQueue::Progress& progress, Duration timeout, uint32_t bytesPerSecond) const;
-    void runTimer(Duration left);
+    SlowPeerWatch::Limits slowness() const;
+    void setDeadline(Deadline deadline, TimePoint at);
+    void clearDeadline();
+    void onDeadline();
     SendResult outOfMemory();
     void failForMemory();
     void fail(std::error_code error);
     void closeNow();
+    void resetOnClose();
 
+    bool isDispatching() const { return m_telling != Telling::Idle; }
     bool mayRead() const;
     uint32_t wantedEvents() const;
     void updateInterest();
@@ -240,8 +293,7 @@ private:
     TimePoint m_lastActivity;
     size_t m_maxQueuedBytes = kDefaultMaxQueuedBytes;
     std::error_code m_error{};  // for Conn_ErrorEvent
-    // Connecting: limitConnecting's. Then it looks at the peer, while that is watched or we are Disconnecting.
-    TimerId m_timer{};
+    TimerId m_timer{};          // of m_deadline
     uint32_t m_sendTimeoutMillis = 0;
     uint32_t m_leastBytesPerSecond = kLeastBytesPerSecond;
     uint32_t m_shutDownMillis = 0;
@@ -253,26 +305,21 @@ private:
     uint8_t m_pending = 0;
     Origin m_origin;
 
-    bool m_registered : 1 = false;
-    bool m_registrationDue : 1 = false;   // FirstRead::AtOnce: when the first event is settled
-    bool m_handshaking : 1 = false;       // Connecting, but past connect(2)
-    bool m_dispatching : 1 = false;       // one of our events is on the stack: sends are gathered
-    bool m_emitting : 1 = false;          // the callback is running
-    bool m_callbackReplaced : 1 = false;  // it was replaced meanwhile; the loop keeps the new one
-    bool m_deferred : 1 = false;          // in the loop's list
-    bool m_startDeferred : 1 = false;     // startLater
-    bool m_halfCloseAllowed : 1 = false;
-    // One byte: isQuiet() looks at the first five at once.
+    // Together, for isQuiet().
     bool m_readPaused : 1 = false;
-    bool m_inputEnded : 1 = false;      // the peer ended its direction
-    bool m_writeEndWanted : 1 = false;  // end our direction once the queue is empty
-    bool m_writeBlocked : 1 = false;    // the kernel is full
-    bool m_readWantsWrite : 1 = false;  // TLS: the last read waits for a writable socket
-    bool m_writeWantsRead : 1 = false;  // TLS: the last write waits for a readable socket
-    bool m_writeEnded : 1 = false;
-    bool m_awaitPeerEnd : 1 = false;  // Disconnecting: close only then
+    bool m_inputEnded : 1 = false;  // the peer ended its direction
+    Wait m_readWait : 2 = Wait::Readable;
+    Wait m_writeWait : 2 = Wait::None;
+    WriteHalf m_writeHalf : 2 = WriteHalf::Open;
+
+    Registration m_registration : 2 = Registration::None;
+    Telling m_telling : 2 = Telling::Idle;
+    Deferral m_deferral : 2 = Deferral::None;
+    Deadline m_deadline : 2 = Deadline::None;
+    PeerEnd m_peerEnd : 1 = PeerEnd::Ignore;  // Disconnecting: whether to close only then
+    bool m_handshaking : 1 = false;           // Connecting, but past connect(2)
+    bool m_halfCloseAllowed : 1 = false;
     bool m_writeCompleteWanted : 1 = true;
-    bool m_isShutDownWatched : 1 = false;
 };
 
 }  // namespace tnet

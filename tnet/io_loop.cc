@@ -4,6 +4,7 @@
 #include <cassert>
 #include <utility>
 
+#include "tnet/fork_watch.h"
 #include "tnet/log.h"
 
 namespace tnet {
@@ -46,6 +47,7 @@ IOLoop::IOLoop(const Clock& clock, Poller poller, TaskQueuePtr_t tasks)
     for (auto* const list : {&m_deferred, &m_retiredHandlers}) list->reserve(kReserved);
     for (auto* const batch : {&m_deferredBatch, &m_releasedBatch}) batch->reserve(kReserved);
     m_replacements.reserve(4);
+    m_moreQueues.reserve(kSpareQueues);
 }
 
 // All that may call back into the loop goes before any part of the loop does.
@@ -83,7 +85,11 @@ void IOLoop::dropWork() {
 }
 
 void IOLoop::start() {
-    while (!m_tasks->isStopRequested()) runRound(Duration(-1));
+    while (!m_tasks->isStopRequested()) {
+        runRound(Duration(-1));
+        m_isFollowed = true;
+    }
+    m_isFollowed = false;
     m_tasks->forgetStop();
 }
 
@@ -96,8 +102,13 @@ void IOLoop::runRound(Duration maxWait) {
     assert(!m_inRound && "a loop cannot be run from its own callback");
     m_tasks->bindToThisThread();
     m_inRound = true;
-    const size_t ready = m_poller.wait(timeUntilNextWork(maxWait));
-    m_now = m_clock.now();
+    m_waitBegan = TimePoint::max();
+    const Duration wait = timeUntilNextWork(maxWait);
+    const size_t ready = m_poller.wait(wait);
+    const TimePoint now = m_clock.now();
+    if (m_isFollowed) noteRound(wait == Duration::zero() ? now : m_waitBegan);
+    m_now = now;
+    ++m_round;
     dispatch(ready);
     if (const auto earliest = m_timers.earliest(); earliest && *earliest <= m_now)
         m_timers.run(m_now, Turn(kTimerTurn));
@@ -107,12 +118,18 @@ void IOLoop::runRound(Duration maxWait) {
     m_inRound = false;
 }
 
-Duration IOLoop::timeUntilNextWork(Duration maxWait) const {
+// Without a clock of its own: the wait that follows a round has looked at it, if there is a timer.
+void IOLoop::noteRound(TimePoint end) {
+    if (end != TimePoint::max() && end - m_now > kSlowRound) m_slowRound = {m_round, end - m_now};
+}
+
+Duration IOLoop::timeUntilNextWork(Duration maxWait) {
     const bool hasTasks = !m_localTasks.empty() || !m_localBatch.isDone() || !m_foreignBatch.isDone();
     if (hasTasks || hasLooseEnds()) return Duration::zero();
     const auto earliest = m_timers.earliest();
     if (!earliest) return maxWait;
-    const Duration untilTimer = std::max(timeUntil(m_clock.now(), *earliest), Duration::zero());
+    m_waitBegan = m_clock.now();
+    const Duration untilTimer = std::max(timeUntil(m_waitBegan, *earliest), Duration::zero());
     return maxWait < Duration::zero() ? untilTimer : std::min(untilTimer, maxWait);
 }
 
@@ -190,7 +207,7 @@ void IOLoop::removeHandler(int fd, Removal removal) {
     assert(isInLoopThread() && "handlers belong to the loop's thread");
     IOHandlerPtr_t handler = m_handlers.remove(fd);
     if (!handler) return;
-    if (removal == Removal::DescriptorStays) m_poller.remove(fd);
+    if (removal == Removal::DescriptorStays || hasForked()) m_poller.remove(fd);
     retire(std::move(handler));
 }
 
@@ -247,7 +264,10 @@ ConnEventCallback_t IOLoop::takeReplacement(const Connection* owner) {
 
 std::unique_ptr<SendQueue> IOLoop::takeSendQueue() {
     if (m_spareQueue) return std::move(m_spareQueue);
-    return std::make_unique<SendQueue>();
+    if (m_moreQueues.empty()) return std::make_unique<SendQueue>();
+    std::unique_ptr<SendQueue> queue = std::move(m_moreQueues.back());
+    m_moreQueues.pop_back();
+    return queue;
 }
 
 }  // namespace tnet

@@ -108,6 +108,18 @@ public:
     TimePoint now() const { return m_now; }
     const Clock& clock() const { return m_clock; }
 
+    // Counts the rounds of callbacks: what happens while it stays the same, happens before others have their turn.
+    uint64_t round() const { return m_round; }
+
+    // The last round that took longer than kSlowRound, because something in it blocked the loop; round 0: there was
+    // none. Known in the next round, while start() runs the loop.
+    static constexpr std::chrono::milliseconds kSlowRound{100};
+    struct SlowRound {
+        uint64_t round = 0;
+        Duration took{};
+    };
+    const SlowRound& lastSlowRound() const { return m_slowRound; }
+
     bool isInLoopThread() const;
 
     // Keeps `what` until the loop is destroyed, as the last thing to go, when handlers, tasks and timers are gone: for
@@ -132,9 +144,16 @@ public:
     // One for all: only one connection reads at a time. kReadBufferBytes long.
     char* readBuffer() { return m_readBuffer.get(); }
 
-    // An empty queue; given back when it is empty again, so that idle connections own none.
+    // An empty queue; given back when it is empty again, so that idle connections own none. The loop keeps a few: of
+    // many connections that are sent something in a round, each needs one until its end.
     std::unique_ptr<SendQueue> takeSendQueue();
-    void giveBack(std::unique_ptr<SendQueue> queue) { m_spareQueue = std::move(queue); }
+    void giveBack(std::unique_ptr<SendQueue> queue) {
+        if (!m_spareQueue) {
+            m_spareQueue = std::move(queue);
+        } else if (m_moreQueues.size() < kSpareQueues) {
+            m_moreQueues.push_back(std::move(queue));
+        }
+    }
 
 private:
     struct Replacement {
@@ -144,7 +163,8 @@ private:
 
     IOLoop(const Clock& clock, Poller poller, TaskQueuePtr_t tasks);
 
-    Duration timeUntilNextWork(Duration maxWait) const;
+    Duration timeUntilNextWork(Duration maxWait);
+    void noteRound(TimePoint end);
     TimerId addTimer(Duration delay, Callback_t callback);
     TimerId addRepeating(Duration interval, Callback_t callback);
     void runRound(Duration maxWait);
@@ -162,6 +182,10 @@ private:
     TaskQueuePtr_t m_tasks;
     TimerQueue m_timers;
     TimePoint m_now;
+    uint64_t m_round = 0;
+    SlowRound m_slowRound{};
+    TimePoint m_waitBegan = TimePoint::max();  // max: not known
+    bool m_isFollowed = false;                 // by the next round at once: start() runs the loop
 
     HandlerTable m_handlers;
     bool m_tasksReady = false;
@@ -177,7 +201,9 @@ private:
     std::vector<Replacement> m_replacements;  // rarely more than one
 
     std::unique_ptr<char[]> m_readBuffer;
+    static constexpr size_t kSpareQueues = 16;
     std::unique_ptr<SendQueue> m_spareQueue;
+    std::vector<std::unique_ptr<SendQueue>> m_moreQueues;  // with room for kSpareQueues
 
     bool m_inRound = false;
     bool m_isEnding = false;  // being destroyed

@@ -127,4 +127,10 @@ std::error_code socketError(int fd) {
 
 bool setNoDelay(int fd, bool enabled) { return setOption(fd, IPPROTO_TCP, TCP_NODELAY, enabled); }
 
+bool setAcknowledgeTimeout(int fd, std::chrono::milliseconds timeout) {
+    const bool isLimited = timeout > std::chrono::milliseconds::zero() && timeout.count() <= INT_MAX;
+    const unsigned int millis = isLimited ? static_cast<unsigned int>(timeout.count()) : 0;
+    return ::setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &millis, sizeof(millis)) == 0;
+}
+
 }  // namespace tnet

@@ -6,6 +6,7 @@
 // Lifetime: a FileDescriptor closes what it owns; a plain `int fd` is borrowed for the call.
 #pragma once
 
+#include <chrono>
 #include <system_error>
 #include <utility>
 
@@ -79,5 +80,10 @@ std::error_code socketError(int fd);
 
 // Whether small writes leave at once. False if the socket is not TCP.
 bool setNoDelay(int fd, bool enabled);
+
+// For how long the peer may acknowledge nothing of what was sent, or have no room for more, before the connection fails
+// (TCP_USER_TIMEOUT). Zero, less, and max(): the kernel's own time, some 15 minutes. What a listener accepts inherits
+// it. False if the socket is not TCP.
+bool setAcknowledgeTimeout(int fd, std::chrono::milliseconds timeout);
 
 }  // namespace tnet

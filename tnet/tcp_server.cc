@@ -47,6 +47,9 @@ public:
     TaskQueue& tasks() const { return *m_tasks; }  // also when the loop is gone
 
     void addListener(FileDescriptor socket, const TcpServer::Listener& listener) {
+        // Accepted sockets inherit it, which saves a system call for each.
+        if (!listener.address.isUnix())
+            setAcknowledgeTimeout(socket.get(), m_server.m_settings.acknowledgeTimeout);
         m_listeners.push_back(
             {std::move(socket), listener.transport, listener.isInherited, listener.address.isUnix()});
     }

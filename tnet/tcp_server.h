@@ -46,6 +46,9 @@ public:
         size_t maxConnectionsPerAddress = 0;
         size_t maxQueuedBytes = Connection::kDefaultMaxQueuedBytes;  // per connection
         int backlog = 1024;
+        // A peer that acknowledges nothing of what was sent, or has no room for more, for so long is gone; zero, or max():
+        // the kernel's own time, some 15 minutes. TCP only. No send timeout beyond this has any effect there.
+        std::chrono::milliseconds acknowledgeTimeout{60000};
         ConnChecker::Settings checker{};
         // For how long a server that drains, and lets nobody new begin, accepts those who have begun: a round trip.
         std::chrono::milliseconds handshakeTime{200};

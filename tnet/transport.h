@@ -54,7 +54,8 @@ public:
     // Ends our direction (FIN; with TLS close_notify first). Ok: sent.
     virtual IoResult endWrite(int fd) = 0;
 
-    // Input that is already here although the descriptor may never become readable again.
+    // Input that is already here although the descriptor may never become readable again. After a read that says
+    // WantRead, too: then it had its turn, and is to be called again in the next round.
     virtual bool hasPendingInput() const = 0;
 
     // What the handshake agreed on; null if there was none. Once it is complete it stays the same object.

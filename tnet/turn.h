@@ -24,22 +24,24 @@ struct TurnBudget {
 
 class Turn {
 public:
-    explicit constexpr Turn(TurnBudget budget) : m_left(budget) {}
+    explicit constexpr Turn(TurnBudget budget)
+        : m_steps(budget.steps), m_bytes(static_cast<int64_t>(std::min<size_t>(budget.bytes, INT64_MAX))) {}
 
     // Pays for what was done. The last step may cost more than is left.
     constexpr void spend(size_t bytes, uint32_t steps = 1) {
-        m_left.steps -= std::min(steps, m_left.steps);
-        m_left.bytes -= std::min(bytes, m_left.bytes);
+        m_steps -= steps;
+        m_bytes -= static_cast<int64_t>(bytes);
     }
 
     // Nothing more may be done: go on in the next round.
-    constexpr bool isOver() const { return m_left.steps == 0 || m_left.bytes == 0; }
+    constexpr bool isOver() const { return m_steps <= 0 || m_bytes <= 0; }
 
     // What may still be done; for calls that take a maximum.
-    constexpr size_t bytesLeft() const { return m_left.bytes; }
+    constexpr size_t bytesLeft() const { return m_bytes > 0 ? static_cast<size_t>(m_bytes) : 0; }
 
 private:
-    TurnBudget m_left;
+    int64_t m_steps;  // } left; signed, so that paying is a subtraction
+    int64_t m_bytes;  // } and nothing else: this is in the hottest paths
 };
 
 }  // namespace tnet

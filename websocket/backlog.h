@@ -27,7 +27,10 @@ public:
     using Place = std::list<Message>::iterator;
 
     bool empty() const { return m_messages.empty(); }
-    size_t bytes() const { return m_bytes; }  // of all frames
+    // Of memory, of all messages: an upper bound. A frame that others share counts in full.
+    size_t bytes() const { return m_bytes; }
+    // What insert() would add.
+    static size_t bytesOf(std::string_view key, const SharedBytesPtr_t& frame);
 
     Place begin() { return m_messages.begin(); }
     Place end() { return m_messages.end(); }
@@ -51,8 +54,8 @@ public:
 
 private:
     std::list<Message> m_messages;
-    std::unordered_map<std::string, Place, SipTextHash, std::equal_to<>>
-        m_byKey;  // peers may choose the keys
+    std::unordered_map<std::string_view, Place, SipTextHash, std::equal_to<>>
+        m_byKey;  // views of the messages' keys, which peers may choose
     size_t m_bytes = 0;
 };
 

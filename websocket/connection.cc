@@ -6,8 +6,11 @@
 #include <exception>
 #include <utility>
 
+#include "tnet/durations.h"
+#include "tnet/heap_bytes.h"
 #include "tnet/log.h"
 #include "tnet/stack_buffer.h"
+#include "tnet/turn.h"
 #include "websocket/backlog.h"
 #include "websocket/loop.h"
 
@@ -16,9 +19,14 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// Of one connection, before the others have their turn; a message more may come with it.
-constexpr size_t kMessagesPerTurn = 256;
-constexpr size_t kBytesPerTurn = 256 << 10;
+// Of what one connection brings, before the others have their turn: messages, pieces and control frames, and their bytes as
+// they were decompressed.
+constexpr TurnBudget kReceiveTurn{256, 256 << 10};
+
+constexpr std::string_view kTooSlow = "too slow";
+
+// Frames that are not asked whether there is room, and what a piece of the queue costs beside its bytes.
+constexpr size_t kBeyondLimitBytes = 4 << 10;
 
 // Off, or as long as it takes.
 milliseconds orForever(milliseconds timeout) {
@@ -28,13 +36,10 @@ milliseconds orForever(milliseconds timeout) {
 }  // namespace
 
 // Whole messages that must wait, here rather than in the connection's queue, because they may be dropped or
-// because a message in pieces is under way; and how a slow peer gets on.
+// because a message in pieces is under way.
 struct WsConnection::Waiting {
     WsBacklog messages{};
     bool isPieceQueued = false;  // whoever sends in pieces was told to wait
-    TimerId timer{};
-    size_t handedBytes = 0;  // to the connection since the timer was set,
-    size_t queuedBytes = 0;  // and what it had queued then
 };
 
 struct WsConnection::Deflate {
@@ -66,6 +71,10 @@ void WsConnection::takeOver(const WsConnectionPtr_t& self, const ConnectionPtr_t
     self->m_connection = connection.get();
     self->m_lastMessage = self->m_home->loop().now();
     connection->setWriteCompleteWanted(false);
+    connection->setSendTimeout(self->route().sendTimeout);
+    // What is queued is bounded here; the connection's own limit must not be below that.
+    const size_t limit = std::min(self->route().maxQueuedBytes, SIZE_MAX / 2) + kBeyondLimitBytes;
+    connection->setMaxQueuedBytes(std::max(connection->maxQueuedBytes(), limit));
     connection->setEventCallback([self](const ConnectionPtr_t&, ConnEvent event, const void* context) {
         self->onEvent(self, event, context);
     });
@@ -126,39 +135,45 @@ bool WsConnection::hasOwnWindow() const {
 
 void WsConnection::onRead(const WsConnectionPtr_t& self, std::span<char> input) {
     if (state() > State::Closing) return;
-    m_heard = true;
+    if (m_silentLooks != 0) heard();
     std::unique_ptr<WsReceiver>& spare = m_deflate ? m_lane.spareInflated : m_lane.sparePlain;
     if (!m_receiver && !hasOwnWindow()) m_receiver = std::move(spare);
     if (!m_receiver) {
         const WsReceiver::Settings& settings = m_deflate ? m_lane.inflated : m_lane.plain;
         m_receiver = std::make_unique<WsReceiver>(hasOwnWindow() ? m_deflate->receiving : settings);
     }
-    size_t bytes = 0;
-    for (size_t messages = 1;; ++messages) {
+    if (m_receiver->hasRest()) input = m_receiver->rest();  // nothing else is read meanwhile
+    // Little input can be much to do: compressed, or in small messages.
+    Turn turn(kReceiveTurn);
+    for (;;) {
+        const bool isLeft = !input.empty() || m_receiver->canGoOn();
+        if (isLeft && (m_isPausedByUser || turn.isOver())) return keepRest(input);
         const WsReceiver::Event event = m_receiver->next(input);
         if (event == WsReceiver::Event::NeedMore) break;
-        bytes += m_receiver->payload().size();
-        const bool isWhole = event != WsReceiver::Event::Piece || m_receiver->isLast();
-        if (!handle(self, event)) return;
-        if (isWhole && !input.empty() && (bytes >= kBytesPerTurn || messages >= kMessagesPerTurn)) {
-            deferRest({input.data(), input.size()});
-            break;
-        }
+        turn.spend(m_receiver->payload().size());
+        if (event != WsReceiver::Event::Part && !handle(self, event)) return;
     }
+    m_receiver->dropRest();
     if (m_receiver->isIdle() && !hasOwnWindow()) spare = std::move(m_receiver);
+    if (!m_isPausedByUser && m_connection->isReadingPaused()) m_connection->resumeReading();
 }
 
-// The other connections have their turn first. Little input can be much to do: compressed, or in small messages.
-void WsConnection::deferRest(std::string rest) {
-    m_hasRest = true;
+// Until the loop's next round, or until the user resumes.
+void WsConnection::keepRest(std::span<char> input) {
+    m_receiver->keep(input);
     m_connection->pauseReading();
-    m_home->loop().addCallback([weak = weak_from_this(), rest = std::move(rest)]() mutable {
+    if (!m_isPausedByUser) goOnLater();
+}
+
+void WsConnection::goOnLater() {
+    if (std::exchange(m_goesOnLater, true)) return;
+    m_home->loop().addCallback([weak = weak_from_this()] {
         const WsConnectionPtr_t self = weak.lock();
-        if (!self || self->m_connection == nullptr) return;
-        self->m_hasRest = false;
-        const ConnectionPtr_t connection = self->m_connection->shared_from_this();
-        connection->redeliver(std::move(rest));
-        if (!self->m_hasRest && !self->m_isPausedByUser) connection->resumeReading();
+        if (!self) return;
+        self->m_goesOnLater = false;
+        if (self->m_connection == nullptr || self->m_isPausedByUser || !self->hasRest()) return;
+        self->m_connection->shared_from_this()->redeliver(
+            {});  // as an event: what is sent meanwhile is gathered
     });
 }
 
@@ -175,7 +190,8 @@ bool WsConnection::handle(const WsConnectionPtr_t& self, WsReceiver::Event event
     }
     if (isData) m_lastMessage = m_home->loop().now();
     switch (event) {
-        case WsReceiver::Event::NeedMore: break;
+        case WsReceiver::Event::NeedMore:
+        case WsReceiver::Event::Part: break;
         case WsReceiver::Event::Message:
             if (isClosing || !route().onMessage) break;
             guarded("onMessage", [&] { route().onMessage(self, receiver.payload(), receiver.opcode()); });
@@ -200,6 +216,23 @@ bool WsConnection::handle(const WsConnectionPtr_t& self, WsReceiver::Event event
     return state() <= State::Closing;
 }
 
+void WsConnection::heard() {
+    if (std::exchange(m_silentLooks, uint8_t{0}) == kAwaitsPong) m_home->heardAgain(m_lane, *this);
+}
+
+bool WsConnection::isPingDue(bool awaitsPong) {
+    // While reading is paused the peer cannot be heard.
+    if (state() != State::Open || m_connection == nullptr || isPaused()) return noteHeard(), false;
+    if (++m_silentLooks < kLooksPerPing) return false;
+    m_silentLooks = awaitsPong ? kAwaitsPong : 0;
+    return true;
+}
+
+void WsConnection::notePongMissed() {
+    noteHeard();
+    if (!isPaused()) abort();
+}
+
 bool WsConnection::isTooOften() {
     if (route().maxMessagesPerSecond == 0) return false;
     const auto time =
@@ -217,17 +250,19 @@ void WsConnection::pauseReading() {
 
 void WsConnection::resumeReading() {
     if (m_connection == nullptr) return;
-    m_heard = true;  // it could not be
+    if (m_silentLooks != 0) heard();  // it could not be
     m_isPausedByUser = false;
-    if (!m_hasRest) m_connection->resumeReading();
+    if (!hasRest()) return m_connection->resumeReading();
+    orAbort([&] { goOnLater(); });
 }
 
 void WsConnection::lookAfter(TimePoint now) {
     if (state() != State::Open) return;
     const Duration quiet = now - m_lastMessage;
-    if (route().idleTimeout > milliseconds::zero() && quiet >= route().idleTimeout)
+    if (route().idleTimeout > milliseconds::zero() && quiet >= saturated(route().idleTimeout))
         return closeHere(WsCloseCode::GoingAway, "idle");
-    if (route().releaseWindowsAfter <= milliseconds::zero() || quiet < route().releaseWindowsAfter) return;
+    const Duration release = saturated(route().releaseWindowsAfter);
+    if (release <= Duration::zero() || quiet < release) return;
     if (m_deflate && m_deflate->own) m_deflate->own->release();
     if (m_receiver && m_receiver->isIdle()) m_receiver->compact();
 }
@@ -246,44 +281,61 @@ WsSendStatus WsConnection::sendLatest(std::string_view key, std::string_view mes
         return status;
     }
     if (!isOpen()) return WsSendStatus::Closed;
-    // What other threads send is bounded here: the loop may be busy. It alone knows what the peer has taken.
-    const size_t posted = m_posted.load(std::memory_order_relaxed);
-    if (posted > 0 && posted + message.size() > route().maxQueuedBytes) {
-        if (route().overflow != WsOverflow::Close) {
-            noteDropped(1);
-            return WsSendStatus::Dropped;
+    // The loop alone knows what the peer has taken; here counts what waits for the loop.
+    const size_t textBytes = heapBytesOfText(key.size()) + heapBytesOfText(message.size());
+    const bool isMuch = queuedBytes() + WsLoop::bytesOfTask(textBytes) > route().highWaterBytes;
+    auto task = [key = std::string(key), text = std::string(message), opcode, isMuch](WsConnection& self) {
+        if (isMuch && self.m_connection != nullptr) {
+            // Its caller was told to wait for onDrain.
+            self.waiting();
+            self.m_connection->setWriteCompleteWanted(true);
         }
-        close(route().overflowCode, "too slow");
+        self.sendHere(key, text, opcode);
+    };
+    if (post(Posting::IfRoom, textBytes, std::move(task)))
+        return isMuch ? WsSendStatus::Queued : WsSendStatus::Accepted;
+    if (route().overflow == WsOverflow::Close) {
+        close(route().overflowCode, kTooSlow);
         return WsSendStatus::Closed;
     }
-    const bool isMuch = queuedBytes() + message.size() > route().highWaterBytes;
-    post(
-        [key = std::string(key), text = std::string(message), opcode, isMuch](WsConnection& self) {
-            if (isMuch && self.m_connection != nullptr) {
-                // Somebody was told to wait for onDrain.
-                self.waiting();
-                self.m_connection->setWriteCompleteWanted(true);
-            }
-            self.sendHere(key, text, opcode);
-        },
-        message.size());
-    return isMuch ? WsSendStatus::Queued : WsSendStatus::Accepted;
+    noteDropped(1);
+    return WsSendStatus::Dropped;
 }
 
-void WsConnection::post(std::function<void(WsConnection&)> task, size_t bytes) {
+bool WsConnection::post(Posting posting, size_t textBytes, std::function<void(WsConnection&)> task) {
+    const size_t bytes = WsLoop::bytesOfTask(textBytes);
+    if (posting == Posting::Always) {
+        m_home->reserveAlways(bytes);
+    } else {
+        const size_t posted = m_posted.load(std::memory_order_relaxed);
+        if (posted > 0 && posted + bytes > route().maxQueuedBytes) return false;
+        if (!m_home->reserveForTask(bytes)) return false;
+    }
     m_posted.fetch_add(bytes, std::memory_order_relaxed);
     try {
-        // Weak, or an inbox that nobody empties any more would hold itself through what is in it.
-        m_home->post([weak = weak_from_this(), task = std::move(task), bytes] {
-            const WsConnectionPtr_t self = weak.lock();
-            if (!self) return;
-            self->m_posted.fetch_sub(bytes, std::memory_order_relaxed);
-            self->orAbort([&] { task(*self); });
-        });
+        m_home->post(weak_from_this(), std::move(task), bytes);
     } catch (const std::bad_alloc&) {
         m_posted.fetch_sub(bytes, std::memory_order_relaxed);
+        m_home->giveBack(1, bytes);
         throw;
     }
+    return true;
+}
+
+// Once: the first says it all.
+void WsConnection::postEnd(uint8_t end, size_t textBytes, std::function<void(WsConnection&)> task) {
+    if ((m_endAsked.fetch_or(end, std::memory_order_relaxed) & end) != 0) return;
+    try {
+        post(Posting::Always, textBytes, std::move(task));
+    } catch (const std::bad_alloc&) {
+        m_endAsked.fetch_and(static_cast<uint8_t>(~end), std::memory_order_relaxed);
+        throw;
+    }
+}
+
+void WsConnection::runPosted(const std::function<void(WsConnection&)>& task, size_t bytes) {
+    m_posted.fetch_sub(bytes, std::memory_order_relaxed);
+    orAbort([&] { task(*this); });
 }
 
 WsSendStatus WsConnection::sendHere(std::string_view key, std::string_view message, WsOpcode opcode) {
@@ -314,7 +366,7 @@ bool WsConnection::compress(std::string_view& message, bool mayBeDropped) {
     return true;
 }
 
-bool WsConnection::deliver(const WsPublication& publication, bool gather) {
+bool WsConnection::deliver(const WsPublication& publication) {
     if (state() != State::Open || m_connection == nullptr) return false;
     m_lastMessage = m_home->loop().now();
     SharedBytesPtr_t frame = publication.frame();
@@ -323,16 +375,14 @@ bool WsConnection::deliver(const WsPublication& publication, bool gather) {
         // The peer's window has something now that our history has not.
         if (m_deflate->own && frame != publication.frame()) m_deflate->own->release();
     }
-    const WsSendStatus status = sendShared(publication.topic(), std::move(frame), gather);
+    const WsSendStatus status = sendShared(publication.topic(), std::move(frame));
     return status == WsSendStatus::Accepted || status == WsSendStatus::Queued;
 }
 
-WsSendStatus WsConnection::sendShared(std::string_view key, SharedBytesPtr_t frame, bool gather) {
-    const size_t bytes = frame->size();
+WsSendStatus WsConnection::sendShared(std::string_view key, SharedBytesPtr_t frame) {
     if (mustWait()) return wait(key, std::move(frame));
-    if (!hasRoom(bytes)) return overflowed();
-    return afterSend(
-        gather ? m_connection->sendWithRound(std::move(frame)) : m_connection->send(std::move(frame)), bytes);
+    if (!hasRoom(frame->size())) return overflowed();
+    return afterSend(m_connection->send(std::move(frame)));
 }
 
 WsSendStatus WsConnection::sendFrame(std::string_view payload, WsOpcode opcode, bool fin, bool isCompressed) {
@@ -341,18 +391,16 @@ WsSendStatus WsConnection::sendFrame(std::string_view payload, WsOpcode opcode, 
     if (out == nullptr) return WsSendStatus::Closed;
     out = writeFrameHeader(out, opcode, fin, isCompressed, payload.size());
     if (!payload.empty()) std::memcpy(out, payload.data(), payload.size());
-    return afterSend(m_connection->commitSend(bytes), bytes);
+    return afterSend(m_connection->commitSend(bytes));
 }
 
-WsSendStatus WsConnection::afterSend(const SendResult& result, size_t bytes) {
+WsSendStatus WsConnection::afterSend(const SendResult& result) {
     if (result.status != SendStatus::Accepted) return WsSendStatus::Closed;
-    if (m_waiting) m_waiting->handedBytes += bytes;
     const bool isMuch = result.queuedBytes > route().highWaterBytes;
     if (isMuch || m_queued.load(std::memory_order_relaxed) > 0) noteQueued();
     if (!isMuch) return WsSendStatus::Accepted;
     m_connection->setWriteCompleteWanted(true);
-    watchSending();
-    m_waiting->isPieceQueued = m_streaming.has_value();
+    waiting().isPieceQueued = isStreaming();
     return WsSendStatus::Queued;
 }
 
@@ -363,20 +411,13 @@ void WsConnection::noteQueued() {
 
 // Whether so much more may be queued. What was only gathered is written first.
 bool WsConnection::hasRoom(size_t bytes) {
-    size_t queued = m_connection->queuedBytes();
-    if (queued > 0 && queued + bytes > route().maxQueuedBytes) {
-        m_connection->flush();  // which may find the peer gone: then nothing is queued either
-        queued = m_connection->queuedBytes();
-    }
-    if (queued > 0 && queued + bytes > route().maxQueuedBytes) return false;
-    makeRoom(bytes);
-    return true;
-}
-
-// One message may be as large as its sender says; the connection's own limit must not be against it.
-void WsConnection::makeRoom(size_t bytes) {
-    const size_t needed = m_connection->queuedBytes() + bytes + kMaxFrameHeaderBytes;
-    if (needed > m_connection->maxQueuedBytes()) m_connection->setMaxQueuedBytes(needed);
+    const auto isTooMuch = [&] {
+        const size_t queued = m_connection->queuedMemory();
+        return queued > 0 && queued + bytes > route().maxQueuedBytes;
+    };
+    if (!isTooMuch()) return true;
+    m_connection->flush();  // which may find the peer gone: then nothing is queued either
+    return !isTooMuch();
 }
 
 void WsConnection::noteDropped(size_t count) {
@@ -392,15 +433,15 @@ WsSendStatus WsConnection::overflowed() {
 }
 
 WsSendStatus WsConnection::closeAsTooSlow() {
-    if (m_streaming && m_waiting) m_waiting->messages.clear();
-    closeHere(route().overflowCode, "too slow");
+    if (isStreaming() && m_waiting) m_waiting->messages.clear();
+    closeHere(route().overflowCode, kTooSlow);
     return WsSendStatus::Closed;
 }
 
 // --- Messages that wait ---
 
 bool WsConnection::mustWait() {
-    if (m_streaming || (m_waiting && !m_waiting->messages.empty())) return true;
+    if (isStreaming() || (m_waiting && !m_waiting->messages.empty())) return true;
     if (route().overflow != WsOverflow::DropOldest && route().overflow != WsOverflow::KeepLatest)
         return false;
     return m_connection->queuedBytes() > handedOverBytes() && !m_connection->flush();
@@ -414,14 +455,15 @@ size_t WsConnection::handedOverBytes() const {
 WsSendStatus WsConnection::wait(std::string_view key, SharedBytesPtr_t frame) {
     WsBacklog& messages = waiting().messages;
     if (route().overflow != WsOverflow::KeepLatest) key = {};
+    const size_t bytes = WsBacklog::bytesOf(key, frame);
     auto place = messages.find(key);
     if (place != messages.end()) {
         place = messages.erase(place);
         noteDropped(1);
     }
     const auto isTooMuch = [&] {
-        const size_t queued = m_connection->queuedBytes() + messages.bytes();
-        return queued > 0 && queued + frame->size() > route().maxQueuedBytes;
+        const size_t queued = m_connection->queuedMemory() + messages.bytes();
+        return queued > 0 && queued + bytes > route().maxQueuedBytes;
     };
     const bool dropsOthers =
         route().overflow == WsOverflow::DropOldest || route().overflow == WsOverflow::KeepLatest;
@@ -434,7 +476,6 @@ WsSendStatus WsConnection::wait(std::string_view key, SharedBytesPtr_t frame) {
     messages.insert(place, key, std::move(frame));
     noteQueued();
     m_connection->setWriteCompleteWanted(true);
-    watchSending();
     return WsSendStatus::Queued;
 }
 
@@ -444,18 +485,13 @@ WsConnection::Waiting& WsConnection::waiting() {
 }
 
 void WsConnection::sendWaiting() {
-    while (m_waiting && !m_waiting->messages.empty() && !m_streaming &&
+    while (m_waiting && !m_waiting->messages.empty() && !isStreaming() &&
            m_connection->queuedBytes() <= handedOverBytes())
         handOver();
 }
 
 // The first of the waiting messages, to the connection.
-void WsConnection::handOver() {
-    SharedBytesPtr_t frame = m_waiting->messages.pop();
-    const size_t bytes = frame->size();
-    makeRoom(bytes);
-    afterSend(m_connection->send(std::move(frame)), bytes);
-}
+void WsConnection::handOver() { afterSend(m_connection->send(m_waiting->messages.pop())); }
 
 void WsConnection::onWriteComplete(const WsConnectionPtr_t& self) {
     if (state() == State::Open) sendWaiting();
@@ -466,37 +502,13 @@ void WsConnection::onWriteComplete(const WsConnectionPtr_t& self) {
     };
     if (m_waiting && !m_waiting->messages.empty()) {
         // They wait for the last piece of a message, and whoever sends it perhaps for this.
-        if (m_streaming && std::exchange(m_waiting->isPieceQueued, false)) tell();
+        if (isStreaming() && std::exchange(m_waiting->isPieceQueued, false)) tell();
         return;
     }
     m_connection->setWriteCompleteWanted(false);
     if (!m_waiting) return;
-    if (m_waiting->timer.isValid()) m_home->loop().cancel(m_waiting->timer);
     m_waiting.reset();
     tell();
-}
-
-// A peer that takes nothing of what is queued for sendTimeout is dropped.
-void WsConnection::watchSending() {
-    Waiting& waiting = this->waiting();
-    if (waiting.timer.isValid() || route().sendTimeout <= milliseconds::zero()) return;
-    waiting.handedBytes = 0;
-    waiting.queuedBytes = m_connection->queuedBytes();
-    waiting.timer = m_home->loop().runAfter(route().sendTimeout, [weak = weak_from_this()] {
-        if (const WsConnectionPtr_t self = weak.lock()) self->orAbort([&] { self->checkSending(); });
-    });
-}
-
-void WsConnection::checkSending() {
-    if (!m_waiting || m_connection == nullptr) return;
-    m_waiting->timer = {};
-    const size_t queued = m_connection->queuedBytes();
-    if (queued == 0) return;
-    const size_t taken = m_waiting->queuedBytes + m_waiting->handedBytes - queued;
-    const auto least = route().sendTimeout.count() * Connection::kLeastBytesPerSecond / 1000;
-    if (taken > 0 && taken >= static_cast<size_t>(least)) return watchSending();
-    logger().debug("closed: a WebSocket peer does not read");
-    m_connection->abort();
 }
 
 // --- Messages in pieces ---
@@ -505,17 +517,16 @@ bool WsConnection::beginMessage(WsOpcode opcode) {
     if (!isOpen()) return false;
     assert(isInLoopThread());
     assert(!isControl(opcode) && opcode != WsOpcode::Continuation);
-    if (m_streaming) return false;
+    if (isStreaming()) return false;
     while (m_waiting && !m_waiting->messages.empty()) handOver();  // what was sent before comes before
-    m_streaming = opcode;
-    m_pieceSent = false;
+    m_streaming = opcode == WsOpcode::Text ? Streaming::TextBegins : Streaming::BinaryBegins;
     return true;
 }
 
 WsSendStatus WsConnection::sendPiece(std::string_view piece, bool last) {
     if (!isOpen()) return WsSendStatus::Closed;
     assert(isInLoopThread());
-    assert(m_streaming && "beginMessage comes first");
+    assert(isStreaming() && "beginMessage comes first");
     WsSendStatus status = WsSendStatus::Closed;
     orAbort([&] { status = sendPieceHere(piece, last); });
     return status;
@@ -524,10 +535,13 @@ WsSendStatus WsConnection::sendPiece(std::string_view piece, bool last) {
 WsSendStatus WsConnection::sendPieceHere(std::string_view piece, bool last) {
     if (!hasRoom(piece.size())) return closeAsTooSlow();  // a message with a gap is none
     m_lastMessage = m_home->loop().now();
-    const WsOpcode opcode = std::exchange(m_pieceSent, true) ? WsOpcode::Continuation : *m_streaming;
+    WsOpcode opcode = WsOpcode::Continuation;
+    if (m_streaming == Streaming::TextBegins) opcode = WsOpcode::Text;
+    if (m_streaming == Streaming::BinaryBegins) opcode = WsOpcode::Binary;
+    m_streaming = Streaming::GoesOn;
     const WsSendStatus status = sendFrame(piece, opcode, last, false);
     if (!last) return status;
-    m_streaming.reset();
+    m_streaming = Streaming::None;
     sendWaiting();
     return status;
 }
@@ -538,8 +552,9 @@ WsSendStatus WsConnection::ping(std::string_view payload) {
     payload = payload.substr(0, kMaxControlPayloadBytes);
     if (!isInLoopThread()) {
         if (!isOpen()) return WsSendStatus::Closed;
-        post([text = std::string(payload)](WsConnection& self) { self.ping(text); });
-        return WsSendStatus::Accepted;
+        const bool isPosted = post(Posting::IfRoom, heapBytesOfText(payload.size()),
+                                   [text = std::string(payload)](WsConnection& self) { self.ping(text); });
+        return isPosted ? WsSendStatus::Accepted : WsSendStatus::Dropped;
     }
     if (state() != State::Open || m_connection == nullptr) return WsSendStatus::Closed;
     if (!hasRoom(payload.size())) return WsSendStatus::Dropped;
@@ -550,12 +565,16 @@ void WsConnection::close(WsCloseCode code, std::string_view reason) {
     if (!isValidCloseCode(static_cast<uint16_t>(code))) code = WsCloseCode::NoStatus;
     if (isInLoopThread()) return orAbort([&] { closeHere(code, reason); });
     if (!isOpen()) return;
-    post([code, text = std::string(reason)](WsConnection& self) { self.closeHere(code, text); });
+    reason = reason.substr(0, kMaxControlPayloadBytes);  // sendClose() cuts it where a character ends
+    std::function<void(WsConnection&)> task = [code, text = std::string(reason)](WsConnection& self) {
+        self.closeHere(code, text);
+    };
+    postEnd(kCloseAsked, heapBytesOfText(reason.size()), std::move(task));
 }
 
 void WsConnection::abort() {
     if (m_state.load(std::memory_order_acquire) == State::Closed) return;
-    if (!isInLoopThread()) return post([](WsConnection& self) { self.abort(); });
+    if (!isInLoopThread()) return postEnd(kAbortAsked, 0, [](WsConnection& self) { self.abort(); });
     if (m_connection == nullptr) return;
     setState(State::Ending);
     m_connection->abort();
@@ -571,12 +590,12 @@ void WsConnection::endForMemory() noexcept {
 void WsConnection::closeHere(WsCloseCode code, std::string_view reason) {
     if (state() != State::Open || m_connection == nullptr) return;
     m_ending = std::make_unique<Ending>(Ending{code, std::string(reason)});
-    while (m_waiting && !m_waiting->messages.empty() && !m_streaming) handOver();
+    while (m_waiting && !m_waiting->messages.empty() && !isStreaming()) handOver();
     setState(State::Closing);
     sendClose(code, reason);
     resumeReading();  // for the peer's Close
     if (route().closeTimeout <= milliseconds::zero()) return;
-    m_ending->timer = m_home->loop().runAfter(route().closeTimeout, [weak = weak_from_this()] {
+    m_ending->timer = m_home->loop().runAfter(saturated(route().closeTimeout), [weak = weak_from_this()] {
         const WsConnectionPtr_t self = weak.lock();
         if (self && self->m_connection != nullptr) self->m_connection->close();
     });
@@ -585,7 +604,6 @@ void WsConnection::closeHere(WsCloseCode code, std::string_view reason) {
 void WsConnection::sendClose(WsCloseCode code, std::string_view reason) {
     char payload[kMaxControlPayloadBytes];
     const char* const end = writeClosePayload(payload, static_cast<uint16_t>(code), reason);
-    makeRoom(sizeof(payload));
     sendFrame({payload, static_cast<size_t>(end - payload)}, WsOpcode::Close, true, false);
 }
 
@@ -620,7 +638,6 @@ void WsConnection::onClosed(const WsConnectionPtr_t& self) {
     m_connection = nullptr;
     m_queued.store(0, std::memory_order_relaxed);
     IOLoop& loop = m_home->loop();
-    if (m_waiting && m_waiting->timer.isValid()) loop.cancel(m_waiting->timer);
     if (m_ending && m_ending->timer.isValid()) loop.cancel(m_ending->timer);
     m_home->remove(*this);
     m_receiver.reset();
@@ -637,21 +654,23 @@ bool WsConnection::subscribe(std::string_view filter) {
     if (!isOpen()) return false;
     if (isInLoopThread()) return m_home->subscribe(*this, filter);
     if (!isValidTopicFilter(filter)) return false;
-    post([text = std::string(filter)](WsConnection& self) {
-        if (self.isOpen()) self.m_home->subscribe(self, text);
-    });
-    return true;
+    return post(Posting::IfRoom, heapBytesOfText(filter.size()),
+                [text = std::string(filter)](WsConnection& self) {
+                    if (self.state() == State::Open) self.m_home->subscribe(self, text);
+                });
 }
 
 void WsConnection::unsubscribe(std::string_view filter) {
     if (!isOpen()) return;
     if (isInLoopThread()) return m_home->unsubscribe(*this, filter);
-    post([text = std::string(filter)](WsConnection& self) { self.unsubscribe(text); });
+    if (!isValidTopicFilter(filter)) return;
+    post(Posting::Always, heapBytesOfText(filter.size()),
+         [text = std::string(filter)](WsConnection& self) { self.m_home->unsubscribe(self, text); });
 }
 
-bool WsConnection::publish(std::string_view topic, std::string_view message, WsOpcode opcode) {
+WsPublishStatus WsConnection::publish(std::string_view topic, std::string_view message, WsOpcode opcode) {
     const WsTopicsPtr_t topics = isOpen() ? m_home->topics() : nullptr;
-    return topics && topics->publish(topic, message, opcode);
+    return topics ? topics->publish(topic, message, opcode) : WsPublishStatus::Closed;
 }
 
 }  // namespace tnet

@@ -14,9 +14,11 @@
 #include <any>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <new>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -27,6 +29,7 @@
 #include "websocket/request.h"
 #include "websocket/route.h"
 #include "websocket/topic_tree.h"
+#include "websocket/topics.h"
 
 namespace tnet {
 
@@ -53,7 +56,7 @@ public:
     // A message that takes the place of a waiting one with the same key, if the route's overflow is KeepLatest.
     WsSendStatus sendLatest(std::string_view key, std::string_view message, WsOpcode opcode = WsOpcode::Text);
 
-    // At most 125 bytes of payload; what is longer is cut.
+    // At most 125 bytes of payload; what is longer is cut. Dropped: too much is queued, or waits for the loop.
     WsSendStatus ping(std::string_view payload = {});
 
     // A message in pieces, each a frame of its own; whole messages that are sent before it is finished wait
@@ -70,26 +73,31 @@ public:
 
     // --- Topics ---
 
-    // False: the filter is malformed, or the connection is known to be closed. Subscribing twice is once.
+    // False, and nothing happens: the filter is malformed, the connection is closed or closing, or, on another thread,
+    // too much waits for the loop already. Subscribing twice is once.
     bool subscribe(std::string_view filter);
     void unsubscribe(std::string_view filter);
 
     // To all subscribers of the topic, this connection included if it is one. As WsTopics::publish.
-    bool publish(std::string_view topic, std::string_view message, WsOpcode opcode = WsOpcode::Text);
+    WsPublishStatus publish(std::string_view topic, std::string_view message,
+                            WsOpcode opcode = WsOpcode::Text);
 
     // --- Receive; on the loop's thread only ---
 
-    // No more is read; what was read already may still come. Pings are not answered meanwhile, and the peer
-    // is not pinged. A close resumes.
+    // Nothing comes any more until resumeReading(): no message, piece, pong or close; what was read already waits. Pings
+    // are not answered meanwhile, and the peer is not pinged. A close resumes.
     void pauseReading();
     void resumeReading();
 
     // --- Observe ---
 
     // False once it is closed or closing.
-    bool isOpen() const { return m_state.load(std::memory_order_acquire) == State::Open; }
+    bool isOpen() const {
+        return m_state.load(std::memory_order_acquire) == State::Open &&
+               m_endAsked.load(std::memory_order_relaxed) == 0;
+    }
 
-    // What the kernel has not taken, and what other threads have sent and the loop has not looked at.
+    // Of memory: what the kernel has not taken, and what other threads have sent and the loop has not looked at.
     size_t queuedBytes() const {
         return m_queued.load(std::memory_order_relaxed) + m_posted.load(std::memory_order_relaxed);
     }
@@ -129,8 +137,11 @@ public:
     // Takes the callback of `connection` over and calls onOpen.
     static void takeOver(const WsConnectionPtr_t& self, const ConnectionPtr_t& connection);
 
-    // True: it was sent or queued. `gather`: more will follow in this round.
-    bool deliver(const WsPublication& publication, bool gather);
+    // True: it was sent or queued.
+    bool deliver(const WsPublication& publication);
+
+    // What another thread has asked for, and its bytes as they were posted.
+    void runPosted(const std::function<void(WsConnection&)>& task, size_t bytes);
 
     // Runs what belongs to no event of the connection. Memory that runs out in it costs the connection.
     template <class Call>
@@ -142,12 +153,14 @@ public:
         }
     }
 
-    // False: the peer was silent since the last call.
-    bool takeHeard() { return std::exchange(m_heard, false); }
+    // Whoever looks does so this often in a pingInterval: a ping is due at the fourth look in a row that finds the peer
+    // silent, which is after three quarters of the interval at the earliest, and after all of it at the latest.
+    static constexpr uint8_t kLooksPerPing = 4;
+    bool isPingDue(bool awaitsPong);
+    void notePongMissed();
+    void noteHeard() { m_silentLooks = 0; }
     // From time to time: the idle timeout, and windows that nobody uses.
     void lookAfter(TimePoint now);
-    bool isPaused() const { return m_connection != nullptr && m_connection->isReadingPaused(); }
-    bool mayPing() const { return state() == State::Open && m_connection != nullptr && !isPaused(); }
 
 private:
     enum class State : uint8_t {
@@ -157,6 +170,10 @@ private:
         Ending,   // both did, or the connection failed: TCP ends
         Closed,
     };
+
+    // A message in pieces that is sent: its opcode is due, or out.
+    enum class Streaming : uint8_t { None, TextBegins, BinaryBegins, GoesOn };
+    bool isStreaming() const { return m_streaming != Streaming::None; }
 
     // What only few connections need.
     struct Waiting;  // messages that wait for a slow peer, or behind one that is sent in pieces
@@ -170,8 +187,13 @@ private:
     void onEvent(const WsConnectionPtr_t& self, ConnEvent event, const void* context);
     void onRead(const WsConnectionPtr_t& self, std::span<char> input);
     bool handle(const WsConnectionPtr_t& self, WsReceiver::Event event);
+    static constexpr uint8_t kAwaitsPong = UINT8_MAX;
+    void heard();
+    bool isPaused() const { return m_connection != nullptr && m_connection->isReadingPaused(); }
     bool isTooOften();
-    void deferRest(std::string rest);
+    void keepRest(std::span<char> input);
+    void goOnLater();
+    bool hasRest() const { return m_receiver && m_receiver->hasRest(); }
     bool hasOwnWindow() const;  // to decompress with
     void onPeerClose(const WsClosePayload& payload);
     void onWriteComplete(const WsConnectionPtr_t& self);
@@ -180,18 +202,21 @@ private:
     template <class Call>
     void guarded(const char* what, Call call);
     bool isInLoopThread() const;
-    void post(std::function<void(WsConnection&)> task, size_t bytes = 0);
+    // From other threads. IfRoom: false if too much waits already, for this connection or for its loop.
+    enum class Posting : uint8_t { IfRoom, Always };
+    bool post(Posting posting, size_t textBytes, std::function<void(WsConnection&)> task);
+    enum : uint8_t { kCloseAsked = 1, kAbortAsked = 2 };  // bits of m_endAsked
+    void postEnd(uint8_t end, size_t textBytes, std::function<void(WsConnection&)> task);
 
     WsSendStatus sendHere(std::string_view key, std::string_view message, WsOpcode opcode);
     WsSendStatus sendPieceHere(std::string_view piece, bool last);
-    WsSendStatus sendShared(std::string_view key, SharedBytesPtr_t frame, bool gather);
+    WsSendStatus sendShared(std::string_view key, SharedBytesPtr_t frame);
     WsSendStatus sendFrame(std::string_view payload, WsOpcode opcode, bool fin, bool isCompressed);
     WsSendStatus wait(std::string_view key, SharedBytesPtr_t frame);
     WsSendStatus overflowed();
     WsSendStatus closeAsTooSlow();
     bool hasRoom(size_t bytes);
-    void makeRoom(size_t bytes);
-    WsSendStatus afterSend(const SendResult& result, size_t bytes);
+    WsSendStatus afterSend(const SendResult& result);
     bool mustWait();
     size_t handedOverBytes() const;
     void noteQueued();
@@ -199,8 +224,6 @@ private:
     void sendWaiting();
     void handOver();
     Waiting& waiting();
-    void watchSending();
-    void checkSending();
     bool compress(std::string_view& message, bool mayBeDropped);
 
     void closeHere(WsCloseCode code, std::string_view reason);
@@ -226,12 +249,12 @@ private:
     uint32_t m_rateSecond = 0;  // } messages that came in
     uint32_t m_rateCount = 0;   // } that second of the loop's clock
     std::atomic<State> m_state{State::Opening};
-    bool m_heard = true;                    // something came since takeHeard
-    bool m_hasRest = false;                 // of what was read, which waits for its turn
-    bool m_isPausedByUser = false;          // pauseReading
-    bool m_pieceSent = false;               // the first frame of a message in pieces is out
-    std::optional<WsOpcode> m_streaming{};  // a message in pieces is under way
-    uint16_t m_subprotocol = 0;             // one more than its index in the route's; zero: none
+    std::atomic<uint8_t> m_endAsked{0};  // by other threads: each is done once, and never refused
+    uint8_t m_silentLooks = 0;           // isPingDue() in a row; or kAwaitsPong
+    bool m_goesOnLater = false;          // a task of the loop will go on with the receiver's rest
+    bool m_isPausedByUser = false;       // pauseReading
+    Streaming m_streaming = Streaming::None;
+    uint16_t m_subprotocol = 0;  // one more than its index in the route's; zero: none
 };
 
 }  // namespace tnet

@@ -43,13 +43,6 @@ std::vector<std::string_view> linesOf(const HttpHeaders& request, std::string_vi
     return lines;
 }
 
-// RFC 6455 §4.3: 0 to 255 without leading zeros.
-bool isVersion(std::string_view text) {
-    if (text.empty() || text.size() > 3 || !std::all_of(text.begin(), text.end(), isDigit)) return false;
-    if (text.size() > 1 && text.front() == '0') return false;
-    return text.size() < 3 || text <= "255";
-}
-
 // 16 bytes are 22 characters and two of padding. The last four bits of the 22nd are not looked at: whatever
 // they are, 16 bytes it is (RFC 4648 §3.5).
 bool isKey(std::string_view text) {
@@ -57,84 +50,16 @@ bool isKey(std::string_view text) {
            std::all_of(text.begin(), text.end() - 2, isBase64Byte);
 }
 
-// Takes a field's value apart, from its front. White space may stand around separators (RFC 2616 §2.1, on
-// whose grammar RFC 6455 builds).
-class Cursor {
-public:
-    explicit Cursor(std::string_view text) : m_rest(text) { skipBlanks(); }
-
-    bool atEnd() const { return m_rest.empty(); }
-
-    bool take(char separator) {
-        if (m_rest.empty() || m_rest.front() != separator) return false;
-        m_rest.remove_prefix(1);
-        skipBlanks();
-        return true;
+// RFC 6455 §9.1: what stands in quotes must be a token, too.
+bool parseExtension(std::string_view member, WsExtension& extension) {
+    FieldMember parts(member);
+    extension.name = parts.name();
+    if (!isToken(extension.name)) return false;
+    for (FieldParameter parameter; parts.next(parameter);) {
+        if (parameter.name.empty() || (parameter.value && !isToken(*parameter.value))) return false;
+        extension.parameters.push_back(std::move(parameter));
     }
-
-    bool takeToken(std::string_view& token) {
-        size_t size = 0;
-        while (size < m_rest.size() && isToken(m_rest.substr(size, 1))) ++size;
-        token = m_rest.substr(0, size);
-        m_rest.remove_prefix(size);
-        skipBlanks();
-        return size > 0;
-    }
-
-    // RFC 6455 §9.1: what is in the quotes must be a token, so only its bytes can be in there, each
-    // perhaps behind a backslash.
-    bool takeQuotedToken(std::string& token) {
-        token.clear();
-        for (size_t at = 1; at < m_rest.size(); ++at) {
-            if (m_rest[at] == '"') {
-                m_rest.remove_prefix(at + 1);
-                skipBlanks();
-                return !token.empty();
-            }
-            if (m_rest[at] == '\\') ++at;
-            if (!isToken(m_rest.substr(at, 1))) return false;
-            token += m_rest[at];
-        }
-        return false;
-    }
-
-    bool isAtQuote() const { return !m_rest.empty() && m_rest.front() == '"'; }
-
-private:
-    void skipBlanks() { m_rest.remove_prefix(std::min(m_rest.find_first_not_of(" \t"), m_rest.size())); }
-
-    std::string_view m_rest;
-};
-
-bool parseTokens(std::string_view line, std::vector<std::string_view>& tokens) {
-    Cursor cursor(line);
-    do {
-        if (!cursor.takeToken(tokens.emplace_back())) return false;
-    } while (cursor.take(','));
-    return cursor.atEnd();
-}
-
-bool parseParameter(Cursor& cursor, WsExtension::Parameter& parameter) {
-    if (!cursor.takeToken(parameter.name)) return false;
-    if (!cursor.take('=')) return true;
-    std::string& value = parameter.value.emplace();
-    if (cursor.isAtQuote()) return cursor.takeQuotedToken(value);
-    std::string_view token;
-    if (!cursor.takeToken(token)) return false;
-    value = token;
-    return true;
-}
-
-bool parseExtensionLine(std::string_view line, std::vector<WsExtension>& offers) {
-    Cursor cursor(line);
-    do {
-        WsExtension& offer = offers.emplace_back();
-        if (!cursor.takeToken(offer.name)) return false;
-        while (cursor.take(';')) {
-            if (!parseParameter(cursor, offer.parameters.emplace_back())) return false;
-        }
-    } while (cursor.take(','));
-    return cursor.atEnd();
+    return !parts.isMalformed();
 }
 
 // RFC 7692 §7.1.2: 8 to 15, decimal, without leading zeros.
@@ -202,11 +127,11 @@ WsDeflateAgreement accept(const DeflateOffer& offer, const WsDeflateSettings& se
 
 WsHandshakeVerdict checkHandshake(const HttpHeaders& request) {
     // RFC 6455 §11.3.5 and §11.3.1: neither may be there twice.
-    const std::vector<std::string_view> versions = linesOf(request, kVersionName);
-    if (versions.empty()) return {400, "no Sec-WebSocket-Version"};
-    if (versions.size() > 1) return {400, "more than one Sec-WebSocket-Version"};
-    if (!isVersion(versions.front())) return {400, "malformed Sec-WebSocket-Version"};
-    if (versions.front() != kWsVersion) return {426, "Sec-WebSocket-Version is not 13"};
+    FieldList versions(request, kVersionName);
+    const auto version = versions.next();
+    if (!version) return {400, "no Sec-WebSocket-Version", true};
+    if (versions.next()) return {400, "more than one Sec-WebSocket-Version", true};
+    if (*version != kWsVersion) return {426, "Sec-WebSocket-Version is not 13", true};
 
     const std::vector<std::string_view> keys = linesOf(request, kKeyName);
     if (keys.empty()) return {400, "no Sec-WebSocket-Key"};
@@ -231,8 +156,9 @@ WsHandshakeVerdict chooseSubprotocol(const HttpHeaders& request, std::span<const
                                      std::string_view& chosen) {
     chosen = {};
     std::vector<std::string_view> offered;
-    for (const std::string_view line : linesOf(request, kProtocolName)) {
-        if (!parseTokens(line, offered)) return {400, "malformed Sec-WebSocket-Protocol"};
+    for (FieldList list(request, kProtocolName); const auto member = list.next();) {
+        if (!isToken(*member)) return {400, "malformed Sec-WebSocket-Protocol"};
+        offered.push_back(*member);
     }
     std::sort(offered.begin(), offered.end());
     if (std::adjacent_find(offered.begin(), offered.end()) != offered.end())
@@ -248,10 +174,8 @@ WsHandshakeVerdict chooseSubprotocol(const HttpHeaders& request, std::span<const
 
 WsHandshakeVerdict parseExtensions(const HttpHeaders& request, std::vector<WsExtension>& offers) {
     offers.clear();
-    // Line by line is as good as joined by commas: no element can go on in the next line, for a comma is
-    // no part of a token.
-    for (const std::string_view line : linesOf(request, kExtensionsName)) {
-        if (parseExtensionLine(line, offers)) continue;
+    for (FieldList list(request, kExtensionsName); const auto member = list.next();) {
+        if (parseExtension(*member, offers.emplace_back())) continue;
         offers.clear();
         return {400, "malformed Sec-WebSocket-Extensions"};
     }

@@ -18,6 +18,7 @@
 #include <string_view>
 #include <vector>
 
+#include "http/field_list.h"
 #include "http/headers.h"
 
 namespace tnet {
@@ -28,15 +29,15 @@ inline constexpr std::string_view kWsVersion = "13";
 struct WsHandshakeVerdict {
     int status = 0;                // 0: in order; otherwise answer this instead of 101
     const char* reason = nullptr;  // static
+    bool isAboutVersion = false;   // the answer says `Sec-WebSocket-Version: 13` (RFC 6455 §4.2.2)
 
     bool ok() const { return status == 0; }
 };
 
-// RFC 6455 §4.2.1, the version and the key. A well-formed version that is not 13 is 426, to be answered with
-// `Sec-WebSocket-Version: 13` (§4.2.2) and an Upgrade field (RFC 9110 §15.5.22); its key is not looked at,
-// as another version may mean something else by it. A version that is missing, repeated or malformed is no
-// other version but a request that breaks §4.2.1, so 400, as is a key that is missing, repeated or not base64
-// of 16 bytes.
+// RFC 6455 §4.2.1, the version and the key. A version other than 13 is 426, to be answered with an Upgrade field
+// (RFC 9110 §15.5.22), whether such a version can exist ("8") or not ("256", "013"): either way the client learns
+// which one works. The key is not looked at then, as another version may mean something else by it. A version that
+// is missing, or more than one, is 400, as is a key that is missing, repeated or not base64 of 16 bytes.
 WsHandshakeVerdict checkHandshake(const HttpHeaders& request);
 
 // The Sec-WebSocket-Accept for a Sec-WebSocket-Key (RFC 6455 §4.2.2), of any length. Throws
@@ -45,23 +46,21 @@ std::string acceptKey(std::string_view key);
 
 // The first of `supported` that the client offers, in `chosen`, which views into `supported`; empty if there
 // is none, which is no fault: the answer has no Sec-WebSocket-Protocol then. Case matters (RFC 6455 §11.3.4).
-// 400: an offer that is no list of tokens, has empty elements, or has one of them twice (§4.1, item 10).
+// No offer at all, and a list without members, are the same. 400: an offer that is no list of tokens, or has one of
+// them twice (§4.1, item 10).
 WsHandshakeVerdict chooseSubprotocol(const HttpHeaders& request, std::span<const std::string> supported,
                                      std::string_view& chosen);
 
 struct WsExtension {
-    struct Parameter {
-        std::string_view name;
-        std::optional<std::string> value;  // without the quotes; a token
-    };
+    using Parameter = FieldParameter;  // name and value are tokens
 
     std::string_view name;
     std::vector<Parameter> parameters;
 };
 
 // All lines of Sec-WebSocket-Extensions, as one list (RFC 6455 §9.1), into `offers`, in order. The names are
-// views into `request`. 400, and nothing in `offers`: anything that is not of the grammar, empty elements
-// included.
+// views into `request`. Empty members of the list are passed over, empty parameters are not of the grammar. 400,
+// and nothing in `offers`: anything else that is not of the grammar.
 WsHandshakeVerdict parseExtensions(const HttpHeaders& request, std::vector<WsExtension>& offers);
 
 struct WsDeflateSettings {

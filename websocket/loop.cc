@@ -5,6 +5,8 @@
 #include <optional>
 #include <utility>
 
+#include "tnet/durations.h"
+#include "tnet/heap_bytes.h"
 #include "tnet/log.h"
 #include "tnet/release_memory.h"
 #include "websocket/connection.h"
@@ -15,6 +17,20 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr size_t kKeptScratch = 64 << 10;
+
+// Of an inbox, before the connections of the loop have their turn. A step is an item, or a publication's delivery to one
+// subscriber.
+constexpr TurnBudget kInboxTurn{512, 512 << 10};
+// Publications that one subscriber gets before the next subscriber has its turn.
+constexpr TurnBudget kGroupTurn{64, 64 << 10};
+
+// Connections that are looked at, or closed by a drain, in a row: a ping or a Close each.
+constexpr TurnBudget kLookTurn{256, 256 << 10};
+
+// What an item takes: its place in a deque, whose blocks of 512 bytes have a few bytes left and cost a pointer each.
+constexpr size_t kItemBytes = 88;
+// What std::function allocates for the largest task there is, that of sendLatest: two texts, opcode and flag.
+constexpr size_t kTaskBytes = heapBytes(2 * sizeof(std::string) + 8);
 
 WsReceiver::Settings settingsOf(const WsRoute& route, std::optional<WsInflater::Settings> inflate) {
     WsReceiver::Settings settings;
@@ -27,12 +43,14 @@ WsReceiver::Settings settingsOf(const WsRoute& route, std::optional<WsInflater::
 }
 
 // How often a connection is looked at; zero: never.
-milliseconds periodOf(const WsRoute& route) {
-    if (route.pingInterval > milliseconds::zero()) return route.pingInterval;
+Duration periodOf(const WsRoute& route) {
+    if (route.pingInterval > milliseconds::zero())
+        return saturated(route.pingInterval) / WsConnection::kLooksPerPing;
     const bool hasWindows = route.compression == WsCompression::Dedicated;
     const milliseconds release = hasWindows ? route.releaseWindowsAfter : milliseconds::zero();
-    if (route.idleTimeout <= milliseconds::zero()) return release;
-    return release > milliseconds::zero() ? std::min(route.idleTimeout, release) : route.idleTimeout;
+    if (route.idleTimeout <= milliseconds::zero()) return saturated(release);
+    return saturated(release > milliseconds::zero() ? std::min(route.idleTimeout, release)
+                                                    : route.idleTimeout);
 }
 
 WsConnection& connectionOf(IdleLink& link) { return static_cast<WsConnection&>(link); }
@@ -50,73 +68,162 @@ WsLoop::WsLoop(IOLoop& loop, std::weak_ptr<WsTopics> topics)
 
 WsLoop::~WsLoop() = default;
 
-// --- The inbox ---
+// --- The inbox: any thread ---
 
-bool WsLoop::mayHaveSubscribers() {
-    if (connections() > 0) return true;
-    const std::lock_guard lock(m_mutex);
-    return !m_inbox.empty();
+// Of a publication, one that waits alone may be larger than the limit.
+bool WsLoop::hasRoom(size_t bytes) const {
+    if (m_waiting.items == 0) return true;
+    const WsTopicsPtr_t topics = m_topics.lock();
+    if (!topics) return true;  // nothing is published any more
+    const WsTopics::Settings& limits = topics->settings();
+    return m_waiting.items < limits.inboxItems && bytes <= limits.inboxBytes &&
+           m_waiting.bytes <= limits.inboxBytes - bytes;
 }
 
-bool WsLoop::post(Callback_t task) { return enqueue({nullptr, std::move(task)}); }
+WsLoop::Room WsLoop::reserve(size_t bytes) {
+    const std::lock_guard lock(m_mutex);
+    if (connections() == 0 && m_waiting.items == 0) return Room::NotNeeded;
+    if (!hasRoom(bytes)) return Room::None;
+    ++m_waiting.items;
+    m_waiting.bytes += bytes;
+    return Room::Reserved;
+}
 
-bool WsLoop::post(WsPublicationPtr_t publication) { return enqueue({std::move(publication), nullptr}); }
+bool WsLoop::reserveForTask(size_t bytes) {
+    const std::lock_guard lock(m_mutex);
+    if (!hasRoom(bytes)) return false;
+    ++m_waiting.items;
+    m_waiting.bytes += bytes;
+    return true;
+}
 
-bool WsLoop::enqueue(Item item) {
-    bool first = false;
+void WsLoop::reserveAlways(size_t bytes) {
+    const std::lock_guard lock(m_mutex);
+    ++m_waiting.items;
+    m_waiting.bytes += bytes;
+}
+
+void WsLoop::giveBack(size_t items, size_t bytes) {
+    const std::lock_guard lock(m_mutex);
+    m_waiting.items -= items;
+    m_waiting.bytes -= bytes;
+}
+
+size_t WsLoop::bytesOf(const WsPublication& publication) { return kItemBytes + publication.memoryBytes(); }
+
+size_t WsLoop::bytesOfTask(size_t textBytes) { return kItemBytes + kTaskBytes + textBytes; }
+
+void WsLoop::post(WsPublicationPtr_t publication, size_t bytes) {
+    enqueue({.publication = std::move(publication), .bytes = bytes});
+}
+
+void WsLoop::post(WeakWsConnectionPtr_t connection, WsTask_t task, size_t bytes) {
+    enqueue({.connection = std::move(connection), .task = std::move(task), .bytes = bytes});
+}
+
+void WsLoop::enqueue(Item item) {
     {
         const std::lock_guard lock(m_mutex);
         m_inbox.push_back(std::move(item));
-        first = !std::exchange(m_isWakeUnderWay, true);
+        if (std::exchange(m_isWakeUnderWay, true)) return;
     }
-    if (!first) return true;  // whoever was has seen to the wake
     try {
-        Callback_t run = [self = shared_from_this()] { self->runInbox(); };
-        if (isInLoopThread()) {
-            m_loop.addCallback(std::move(run));
-            return true;
-        }
-        if (m_tasks->post(std::move(run))) return true;
+        if (wakeLoop()) return;
     } catch (const std::bad_alloc&) {
         // It is in the inbox, and its turn comes with the next one's wake.
         const std::lock_guard lock(m_mutex);
         m_isWakeUnderWay = false;
-        return true;
+        return;
     }
-    std::vector<Item> dropped;  // destroyed outside the lock
+    std::deque<Item> dropped;  // the loop is gone; destroyed outside the lock
     const std::lock_guard lock(m_mutex);
     dropped.swap(m_inbox);
-    return false;
+    m_waiting = {};
 }
+
+// False: the loop is gone.
+bool WsLoop::wakeLoop() {
+    // The loop keeps this for as long as it has tasks of its own.
+    if (isInLoopThread()) return m_loop.addCallback([this] { runInbox(); }), true;
+    return m_tasks->post([self = shared_from_this()] { self->runInbox(); });
+}
+
+// --- The inbox: the loop ---
 
 void WsLoop::runInbox() {
-    {
+    if (m_batch.empty()) {
         const std::lock_guard lock(m_mutex);
         m_batch.swap(m_inbox);
+        m_publications = static_cast<size_t>(std::count_if(
+            m_batch.begin(), m_batch.end(), [](const Item& item) { return item.publication != nullptr; }));
+    }
+    Turn turn(kInboxTurn);
+    Waiting done;
+    while (!m_batch.empty() && !turn.isOver()) {
+        if (m_batch.front().task) {
+            runTask(turn, done);
+        } else {
+            if (m_groupSize == 0) beginGroup(turn);
+            deliverGroup(turn, done);
+        }
+    }
+    {
+        const std::lock_guard lock(m_mutex);
+        m_waiting.items -= std::min(done.items, m_waiting.items);
+        m_waiting.bytes -= std::min(done.bytes, m_waiting.bytes);
+        m_isWakeUnderWay = !m_batch.empty() || !m_inbox.empty();
+        if (!m_isWakeUnderWay) return;
+    }
+    try {
+        m_loop.addCallback([this] { runInbox(); });
+    } catch (const std::bad_alloc&) {
+        const std::lock_guard lock(m_mutex);  // as in enqueue()
         m_isWakeUnderWay = false;
     }
-    const auto publications = std::count_if(m_batch.begin(), m_batch.end(),
-                                            [](const Item& item) { return item.publication != nullptr; });
-    for (Item& item : m_batch) {
-        if (item.publication) {
-            publishHere(*item.publication, publications > 1);
-        } else {
-            item.task();
-        }
-        item = {};  // what it owns goes before the next one runs
-    }
-    m_batch.clear();
 }
 
-void WsLoop::publishHere(const WsPublication& publication, bool gather) {
+void WsLoop::popItem(Waiting& done) {
+    ++done.items;
+    done.bytes += m_batch.front().bytes;
+    m_batch.pop_front();
+}
+
+void WsLoop::runTask(Turn& turn, Waiting& done) {
+    turn.spend(m_batch.front().bytes);
+    const Item item = std::move(m_batch.front());  // what it owns goes before the next one runs
+    popItem(done);
+    if (const WsConnectionPtr_t connection = item.connection.lock())
+        connection->runPosted(item.task, item.bytes);
+}
+
+void WsLoop::beginGroup(Turn& turn) {
+    const std::string& topic = m_batch.front().publication->topic();
+    m_groupBytes = 0;
+    while (m_groupSize < m_batch.size() && m_groupSize < kGroupTurn.steps &&
+           m_groupBytes < kGroupTurn.bytes) {
+        const WsPublicationPtr_t& next = m_batch[m_groupSize].publication;
+        if (!next || next->topic() != topic) break;
+        m_groupBytes += next->frame()->size();
+        ++m_groupSize;
+    }
+    turn.spend(0, static_cast<uint32_t>(m_groupSize));
+    turn.spend(0, static_cast<uint32_t>(std::min<size_t>(m_tree.beginMatch(topic), UINT32_MAX)));
+}
+
+// To as many subscribers as the turn allows.
+void WsLoop::deliverGroup(Turn& turn, Waiting& done) {
     size_t delivered = 0;
-    m_tree.match(publication.topic(), [&](WsSubscriber& subscriber) {
-        auto& connection = static_cast<WsConnection&>(subscriber);
+    while (WsSubscriber* const subscriber = m_tree.nextMatch(turn)) {
+        auto& connection = static_cast<WsConnection&>(*subscriber);
         connection.orAbort([&] {
-            if (connection.deliver(publication, gather)) ++delivered;
+            for (size_t i = 0; i < m_groupSize; ++i)
+                delivered += connection.deliver(*m_batch[i].publication) ? 1 : 0;
         });
-    });
+        turn.spend(m_groupBytes, static_cast<uint32_t>(m_groupSize - 1));
+    }
     if (const WsTopicsPtr_t topics = m_topics.lock()) topics->noteDelivered(delivered);
+    if (m_tree.isMatching()) return;
+    for (; m_groupSize > 0; --m_groupSize) popItem(done);
 }
 
 // --- Connections ---
@@ -131,6 +238,10 @@ WsLane& WsLoop::laneOf(const std::shared_ptr<const WsRoute>& route) {
 
 void WsLoop::add(WsLane& lane, WsConnection& connection) {
     m_connections.fetch_add(1, std::memory_order_relaxed);
+    heardAgain(lane, connection);
+}
+
+void WsLoop::heardAgain(WsLane& lane, WsConnection& connection) {
     const bool isFirst = lane.quiet.empty();  // otherwise the timer is for one that is due earlier
     lane.quiet.pushBack(connection, m_loop.now());
     if (isFirst || !lane.timer.isValid()) watch(lane);
@@ -183,12 +294,12 @@ WsDeflater& WsLoop::deflater(int windowBits) {
 // --- Silent peers ---
 
 void WsLoop::watch(WsLane& lane) {
-    const milliseconds period = periodOf(*lane.route);
-    if (period <= milliseconds::zero()) return;
+    const Duration period = periodOf(*lane.route);
+    if (period <= Duration::zero()) return;
     std::optional<TimePoint> next;
-    if (const IdleLink* const link = lane.quiet.front()) next = link->idleSince() + period;
+    if (const IdleLink* const link = lane.quiet.front()) next = timeAfter(link->idleSince(), period);
     if (const IdleLink* const link = lane.pinged.front()) {
-        const TimePoint due = link->idleSince() + lane.route->pongTimeout;
+        const TimePoint due = timeAfter(link->idleSince(), lane.route->pongTimeout);
         next = next ? std::min(*next, due) : due;
     }
     if (lane.timer.isValid()) m_loop.cancel(lane.timer);
@@ -196,58 +307,73 @@ void WsLoop::watch(WsLane& lane) {
     if (!next) return;
     // The loop's timers go before the loop, and lanes live as long as this.
     // What it captures allocates nothing: it has to be set again from inside itself.
-    lane.timer = m_loop.runAfter(*next - m_loop.clock().now(), [this, &lane] {
+    lane.timer = m_loop.runAfter(timeUntil(m_loop.clock().now(), *next), [this, &lane] {
         lane.timer = {};
         look(lane);
-        watch(lane);
+        watch(lane);  // at once, if the turn is over
     });
 }
 
 void WsLoop::look(WsLane& lane) {
     const TimePoint now = m_loop.now();
     const WsRoute& route = *lane.route;
-    const milliseconds period = periodOf(route);
-    while (IdleLink* const link = lane.quiet.front()) {
-        if (link->idleSince() + period > now) break;
+    const Duration period = periodOf(route);
+    const bool pings = route.pingInterval > milliseconds::zero();
+    const bool awaitsPong = route.pongTimeout > milliseconds::zero();
+    Turn turn(kLookTurn);
+    for (IdleLink* link = nullptr; (link = lane.quiet.front()) != nullptr && !turn.isOver(); turn.spend(0)) {
+        if (timeAfter(link->idleSince(), period) > now) break;
         WsConnection& connection = connectionOf(*link);
-        const bool pings = route.pingInterval > milliseconds::zero() && connection.mayPing();
-        if (connection.takeHeard() || !pings) {
-            lane.quiet.pushBack(connection, now);
-        } else {
-            const bool awaitsPong = route.pongTimeout > milliseconds::zero();
-            (awaitsPong ? lane.pinged : lane.quiet).pushBack(connection, now);
-            connection.ping();
-        }
+        const bool isDue = pings && connection.isPingDue(awaitsPong);
+        (isDue && awaitsPong ? lane.pinged : lane.quiet).pushBack(connection, now);
+        if (isDue) connection.ping();
         connection.orAbort([&] { connection.lookAfter(now); });
     }
-    while (IdleLink* const link = lane.pinged.front()) {
-        if (link->idleSince() + route.pongTimeout > now) break;
+    for (IdleLink* link = nullptr; (link = lane.pinged.front()) != nullptr && !turn.isOver(); turn.spend(0)) {
+        if (timeAfter(link->idleSince(), route.pongTimeout) > now) break;
         WsConnection& connection = connectionOf(*link);
         lane.quiet.pushBack(connection, now);
-        if (!connection.takeHeard() && !connection.isPaused()) connection.abort();
+        connection.notePongMissed();
     }
 }
 
+// --- Drain ---
+
 void WsLoop::drain(milliseconds spread) {
-    std::vector<WsConnectionPtr_t> open;
+    m_loop.cancel(m_drain.timer);
+    m_drain = {.begin = m_loop.clock().now(),
+               .spread = std::max(saturated(spread), Duration::zero()),
+               .connections = std::max<size_t>(connections(), 1)};
+    drainSome();
+}
+
+// Null: none is left.
+WsLane* WsLoop::laneToDrain() {
     for (const auto& lane : m_lanes) {
-        for (IdleList* const list : {&lane->quiet, &lane->pinged}) {
-            for (IdleLink* link = list->front(); link != nullptr; link = list->next(*link))
-                open.push_back(connectionOf(*link).shared_from_this());
-        }
+        if (!lane->quiet.empty() || !lane->pinged.empty()) return lane.get();
     }
-    for (size_t i = 0; i < open.size(); ++i) {
-        const auto delay = Duration(spread) * static_cast<int64_t>(i) / static_cast<int64_t>(open.size());
-        const auto close = [](WsConnection& connection) {
-            connection.close(WsCloseCode::GoingAway, "the server is shutting down");
-        };
-        if (delay == Duration::zero()) {
-            close(*open[i]);
-            continue;
+    return nullptr;
+}
+
+void WsLoop::drainSome() {
+    m_drain.timer = {};
+    const TimePoint now = m_loop.clock().now();
+    const Duration pause = m_drain.spread / static_cast<int64_t>(m_drain.connections);
+    Turn turn(kLookTurn);
+    while (WsLane* const lane = laneToDrain()) {
+        const auto turns = static_cast<int64_t>(std::min(m_drain.closed, m_drain.connections));
+        const TimePoint due = timeAfter(m_drain.begin, pause * turns);
+        if (due > now || turn.isOver()) {
+            m_drain.timer = m_loop.runAfter(timeUntil(now, due), [this] { drainSome(); });
+            return;
         }
-        m_loop.runAfter(delay, [close, weak = WeakWsConnectionPtr_t(open[i])] {
-            if (const WsConnectionPtr_t connection = weak.lock()) close(*connection);
-        });
+        WsConnection& connection =
+            connectionOf(lane->quiet.empty() ? *lane->pinged.front() : *lane->quiet.front());
+        lane->leaving.pushBack(connection, now);
+        connection.noteHeard();
+        connection.close(WsCloseCode::GoingAway, "the server is shutting down");
+        ++m_drain.closed;
+        turn.spend(0);
     }
 }
 

@@ -3,6 +3,7 @@
 #include <cassert>
 #include <utility>
 
+#include "tnet/heap_bytes.h"
 #include "websocket/deflate.h"
 #include "websocket/frame.h"
 
@@ -21,6 +22,10 @@ WsPublication::WsPublication(std::string_view topic, std::string_view payload, W
       m_frame(makeFrame(payload, opcode)),
       m_payload(std::string_view(*m_frame).substr(m_frame->size() - payload.size())),
       m_opcode(opcode) {}
+
+size_t WsPublication::memoryBytes() const {
+    return sharedHeapBytes<WsPublication>() + heapBytes(m_topic) + heapBytes(m_frame);
+}
 
 SharedBytesPtr_t WsPublication::compressedFrame(int windowBits) const {
     const auto index = static_cast<size_t>(windowBits - kMinWindowBits);

@@ -25,6 +25,9 @@ public:
     size_t payloadBytes() const { return m_payload.size(); }
     const SharedBytesPtr_t& frame() const { return m_frame; }
 
+    // Of memory, without the compressed frames: an upper bound.
+    size_t memoryBytes() const;
+
     // Compressed without reference to any history, for a window of 2^windowBits, 9 to 15; the plain frame
     // if it would not be smaller.
     SharedBytesPtr_t compressedFrame(int windowBits) const;

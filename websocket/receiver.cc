@@ -1,8 +1,10 @@
 #include "websocket/receiver.h"
 
 #include <algorithm>
+#include <cassert>
 #include <utility>
 
+#include "tnet/heap_bytes.h"
 #include "websocket/mask.h"
 
 namespace tnet {
@@ -28,8 +30,7 @@ WsReceiver::Event WsReceiver::next(std::span<char>& input) {
         }
         if (event != Event::NeedMore) return event;
         // A frame without payload goes on without input.
-        const bool canGoOn = m_state == State::Inflating || (m_state != State::Header && m_frameLeft == 0);
-        if (input.empty() && !canGoOn) return event;
+        if (input.empty() && !canGoOn()) return event;
     }
 }
 
@@ -105,7 +106,7 @@ WsReceiver::Event WsReceiver::deliver(std::string_view bytes) {
     m_last = isEnd;
     if (m_settings.inPieces) return bytes.empty() && !isEnd ? Event::NeedMore : Event::Piece;
     if (!isEnd || !m_message.empty()) m_message.append(bytes);
-    if (!isEnd) return Event::NeedMore;
+    if (!isEnd) return m_isCompressed && !bytes.empty() ? Event::Part : Event::NeedMore;
     if (!m_message.empty()) {
         m_payload = m_message.view();
         m_delivered = true;
@@ -171,6 +172,25 @@ WsReceiver::Event WsReceiver::refuse(WsCloseCode code, const char* reason) {
     return Event::Error;
 }
 
+void WsReceiver::keep(std::span<char> input) {
+    const bool isOfRest = !m_rest.empty() && input.data() + input.size() == m_rest.data() + m_rest.size();
+    if (!isOfRest) {
+        // What is not decompressed yet lies in front of it.
+        const char* const begin = m_compressed.empty() ? input.data() : m_compressed.data();
+        std::string rest(begin, static_cast<size_t>(input.data() + input.size() - begin));
+        assert(m_rest.empty() && rest.size() == m_compressed.size() + input.size());
+        m_rest = std::move(rest);
+        m_compressed = std::string_view(m_rest).substr(0, m_compressed.size());
+    }
+    m_restAt = m_rest.size() - input.size();
+}
+
+void WsReceiver::dropRest() {
+    if (m_rest.capacity() > std::string().capacity()) std::string().swap(m_rest);
+    m_rest.clear();
+    m_restAt = 0;
+}
+
 void WsReceiver::compact() {
     if (m_inflater) m_inflater->compact();
     m_inflated.reset();
@@ -178,7 +198,7 @@ void WsReceiver::compact() {
 }
 
 size_t WsReceiver::memoryBytes() const {
-    return sizeof(*this) + m_message.capacity() + (m_inflated ? kInflateStep : 0) +
+    return sizeof(*this) + m_message.capacity() + heapBytes(m_rest) + (m_inflated ? kInflateStep : 0) +
            (m_inflater ? m_inflater->memoryBytes() : 0);
 }
 

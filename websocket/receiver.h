@@ -5,6 +5,8 @@
 // A pull parser: next() takes from the front of its input until something happens and says what. A message
 // that lies whole in one frame of the input is handed out where it lies; only what is cut is copied.
 //
+// Whoever has had enough between two events keeps the rest: keep(input), and later next(rest).
+//
 // Between two messages it holds nothing of its connection's, unless compression keeps a window: isIdle().
 //
 // Pure: no I/O. Input may come in pieces of any size; what happens is the same.
@@ -17,6 +19,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "tnet/byte_buffer.h"
@@ -42,19 +45,32 @@ public:
         NeedMore,  // the input is used up
         Message,   // payload() is a whole message
         Piece,     // payload() is the next part of a message, perhaps empty; isLast(): the last
-        Ping,      // } payload() is
-        Pong,      // } the frame's
-        Close,     // close() says what the peer said; nothing comes after it
-        Error,     // fail the connection with errorCode(); the receiver is not to be used again
+        Part,   // payload() became part of a message that is not whole yet: only so that a turn can end here
+        Ping,   // } payload() is
+        Pong,   // } the frame's
+        Close,  // close() says what the peer said; nothing comes after it
+        Error,  // fail the connection with errorCode(); the receiver is not to be used again
     };
 
     explicit WsReceiver(const Settings& settings);
     WsReceiver(const WsReceiver&) = delete;
     WsReceiver& operator=(const WsReceiver&) = delete;
 
-    // Takes from the front of `input`, which it overwrites. After Piece, the rest of the same input must
-    // follow in the next call.
+    // Takes from the front of `input`, which it overwrites. After Piece and Part, the rest of the same input must
+    // follow in the next call, or be kept.
     Event next(std::span<char>& input);
+
+    // next() has something to do without further input.
+    bool canGoOn() const {
+        return m_state == State::Inflating || (m_state != State::Header && m_frameLeft == 0);
+    }
+
+    // Keeps what next() has left of `input`, which need not live on. From then on next() gets rest(), until it says
+    // NeedMore; then dropRest(), and new input.
+    void keep(std::span<char> input);
+    bool hasRest() const { return m_restAt < m_rest.size() || canGoOn(); }
+    std::span<char> rest() { return {m_rest.data() + m_restAt, m_rest.size() - m_restAt}; }
+    void dropRest();
 
     std::string_view payload() const { return m_payload; }
     WsOpcode opcode() const { return m_opcode; }  // of a Message or Piece: Text or Binary
@@ -64,7 +80,7 @@ public:
     const char* errorReason() const { return m_errorReason; }  // static
 
     // Between two messages, with nothing of a frame read: another connection may use it.
-    bool isIdle() const { return m_state == State::Header && !m_inMessage && !m_headerCut; }
+    bool isIdle() const { return m_state == State::Header && !m_inMessage && !m_headerCut && m_rest.empty(); }
 
     // Between two messages: gives back what memory it can without losing the peer's history.
     void compact();
@@ -95,7 +111,9 @@ private:
     uint8_t m_controlSize = 0;
     std::unique_ptr<WsInflater> m_inflater;
     std::unique_ptr<char[]> m_inflated;  // a piece of a decompressed message
-    std::string_view m_compressed;       // unmasked, not yet decompressed: of the input of this call
+    std::string_view m_compressed;  // unmasked, not yet decompressed: of the input of this call, or of m_rest
+    std::string m_rest;             // input that waits
+    size_t m_restAt = 0;            // where it begins
 
     State m_state = State::Header;
     bool m_headerCut = false;

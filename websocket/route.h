@@ -58,21 +58,24 @@ struct WsRoute {
 
     // --- Limits on what goes ---
 
-    // What the kernel has not taken yet. A single message may be larger if nothing else is queued.
+    // What the kernel has not taken yet, with the memory that each piece costs. A single message may be larger if nothing else is queued.
     size_t maxQueuedBytes = 1 << 20;
     WsOverflow overflow = WsOverflow::Close;
     WsCloseCode overflowCode = WsCloseCode::PolicyViolation;
     size_t highWaterBytes =
         64 << 10;  // beyond it send() says Queued, and onDrain is called when all has left
 
-    // --- Deadlines; zero switches one off ---
+    // --- Deadlines; zero and negative switch one off, max() is never ---
 
-    // Dropped: above highWaterBytes, and the peer takes less than 240 bytes a second, looked at once per sendTimeout.
+    // Dropped: the peer takes nothing of what is queued, or less than 240 bytes a second, looked at once per sendTimeout.
     Milliseconds sendTimeout{30'000};
-    Milliseconds pingInterval{30'000};    // a peer that was silent for one to two of these gets a ping ...
-    Milliseconds pongTimeout{20'000};     // ... and is dropped (1006) if it stays silent for this long
-    Milliseconds idleTimeout{3'600'000};  // 1001: no message either way; found up to a pingInterval late
-    Milliseconds closeTimeout{5'000};     // dropped: the peer does not answer our Close, or does not take it
+    // A peer is pinged when it has been silent for three quarters of this, or up to all of it: with the default before 30 s
+    // are over, which is half of what proxies allow ...
+    Milliseconds pingInterval{25'000};
+    Milliseconds pongTimeout{20'000};  // ... and is dropped (1006) if it stays silent for this long
+    Milliseconds idleTimeout{
+        3'600'000};  // 1001: no message either way; found up to a quarter of pingInterval late
+    Milliseconds closeTimeout{5'000};  // dropped: the peer does not answer our Close, or does not take it
 
     // --- Negotiation ---
 
@@ -82,7 +85,8 @@ struct WsRoute {
     int serverMaxWindowBits = 15;              // } 9 to 15; Dedicated
     int clientMaxWindowBits = 15;              // } only
     Milliseconds releaseWindowsAfter{60'000};  // Dedicated: without a message; zero: never
-    // False: 403. `origin`: the Origin field, empty if there is none (no browser, then).
+    // False: 403. `origin`: the Origin field, empty if there is none (no browser, then). isOwnOrigin (http/origin.h)
+    // lets in the pages of this service only; isSameOrigin compares with others.
     std::function<bool(std::string_view origin, const HttpRequest& request)> checkOrigin{};
     // Otherwise WsConnection::request() is empty once onOpen has returned.
     bool keepRequest = true;

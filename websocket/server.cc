@@ -27,9 +27,8 @@ struct Negotiation {
 
 HttpResponse refusalFor(const WsHandshakeVerdict& verdict) {
     HttpResponse response = HttpResponse::error(verdict.status);
-    // RFC 6455 §4.4, RFC 9110 §15.5.22.
-    if (verdict.status == 426)
-        response.header("Sec-WebSocket-Version", kWsVersion).header("Upgrade", "websocket");
+    if (verdict.isAboutVersion) response.header("Sec-WebSocket-Version", kWsVersion);  // RFC 6455 §4.4
+    if (verdict.status == 426) response.header("Upgrade", "websocket");                // RFC 9110 §15.5.22
     return response;
 }
 

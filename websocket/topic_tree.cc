@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <utility>
 
 #include "websocket/utf8.h"
@@ -132,7 +133,6 @@ WsTopicTree::~WsTopicTree() {
 }
 
 WsTopicTree::Subscribed WsTopicTree::subscribe(std::string_view filter, WsSubscriber& subscriber) {
-    assert(!m_isMatching && "visit does not change the tree");
     if (!isValidTopicFilter(filter)) return Subscribed::Invalid;
     Node* node = &m_root;
     try {
@@ -158,11 +158,10 @@ void WsTopicTree::makeRoomFor(Node& node, WsSubscriber& subscriber) {
     auto links = std::make_unique<std::vector<WsSubscriber::Link>>();
     links->reserve(1);
     subscriber.m_links = std::move(links);
-    subscriber.m_stamp = 0;  // it may be that of another tree
+    subscriber.m_stamp = m_stamp;  // it comes after the match that is under way
 }
 
 bool WsTopicTree::unsubscribe(std::string_view filter, WsSubscriber& subscriber) {
-    assert(!m_isMatching && "visit does not change the tree");
     const Node* const node = find(filter);
     if (node == nullptr) return false;
     const uint32_t linkIndex = linkIndexOf(*node, subscriber);
@@ -172,7 +171,6 @@ bool WsTopicTree::unsubscribe(std::string_view filter, WsSubscriber& subscriber)
 }
 
 void WsTopicTree::unsubscribeAll(WsSubscriber& subscriber) {
-    assert(!m_isMatching && "visit does not change the tree");
     while (subscriber.m_links) remove(subscriber, static_cast<uint32_t>(subscriber.m_links->size() - 1));
 }
 
@@ -259,6 +257,7 @@ void WsTopicTree::remove(WsSubscriber& subscriber, uint32_t linkIndex) {
     (*lastSubscriber->m_links)[itsLinkIndex].index = gone.index;
     node.subscribers.pop_back();
     node.linkIndexes.pop_back();
+    node.toVisit = std::min(node.toVisit, static_cast<uint32_t>(node.subscribers.size()));
     giveBackMemory(node.subscribers);
     giveBackMemory(node.linkIndexes);
 
@@ -278,6 +277,7 @@ void WsTopicTree::remove(WsSubscriber& subscriber, uint32_t linkIndex) {
 void WsTopicTree::prune(Node* node) {
     while (node->parent != nullptr && node->isEmpty()) {
         Node& parent = *node->parent;
+        node->leaveMatch();
         if (node == parent.plus.get()) {
             parent.plus.reset();
         } else if (node == parent.hash.get()) {
@@ -293,15 +293,24 @@ void WsTopicTree::prune(Node* node) {
 
 // --- Matching ---
 
+void WsTopicTree::Node::leaveMatch() {
+    if (matchingAt == nullptr) return;
+    *matchingAt = nextMatching;
+    if (nextMatching != nullptr) nextMatching->matchingAt = matchingAt;
+    matchingAt = nullptr;
+    toVisit = 0;
+}
+
 // One search for the filters that match a topic. Nodes are reached by one way only, so each is visited at most
 // once.
 class WsTopicTree::Search {
 public:
-    Search(std::string_view topic, const Levels& levels)
-        : m_levels(levels), m_beginsWithDollar(topic.front() == '$') {}
+    Search(std::string_view topic, const Levels& levels, Node** list)
+        : m_levels(levels), m_beginsWithDollar(topic.front() == '$'), m_list(list) {}
 
     // What the first `depth` levels have led to. Recursion ends at kMaxTopicLevels.
     void descend(Node& node, size_t depth) {
+        ++m_nodes;
         const bool takesWildcards = depth > 0 || !m_beginsWithDollar;  // MQTT-4.7.2-1
         if (node.hash && takesWildcards) add(*node.hash);
         if (depth == m_levels.count) {
@@ -315,27 +324,32 @@ public:
         if (node.plus && takesWildcards) descend(*node.plus, depth + 1);
     }
 
-    Node* first() const { return m_first; }
+    size_t nodes() const { return m_nodes; }
 
 private:
     void add(Node& node) {
         if (node.subscribers.empty()) return;
-        node.nextMatching = m_first;
-        m_first = &node;
+        node.nextMatching = *m_list;
+        if (node.nextMatching != nullptr) node.nextMatching->matchingAt = &node.nextMatching;
+        node.matchingAt = m_list;
+        node.toVisit = static_cast<uint32_t>(node.subscribers.size());
+        *m_list = &node;
     }
 
     const Levels& m_levels;
     const bool m_beginsWithDollar;
-    Node* m_first = nullptr;
+    Node** const m_list;
+    size_t m_nodes = 0;
 };
 
-WsTopicTree::Node* WsTopicTree::findMatching(std::string_view topic) {
-    assert(!m_isMatching && "matches do not nest");
-    if (!isValidTopic(topic)) return nullptr;
+size_t WsTopicTree::beginMatch(std::string_view topic) {
+    while (m_matching != nullptr) m_matching->leaveMatch();
+    ++m_stamp;
+    if (!isValidTopic(topic)) return 0;
     const Levels levels(topic, m_hashKey);
-    Search search(topic, levels);
+    Search search(topic, levels, &m_matching);
     search.descend(m_root, 0);
-    return search.first();
+    return search.nodes();
 }
 
 }  // namespace tnet

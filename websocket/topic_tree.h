@@ -4,7 +4,7 @@
 //   subscribe("sport/#", bob)        ─▶           │  └── # [bob]
 //   subscribe("sport/tennis", ann)   ─▶           └── "tennis" [ann]
 //
-//   match("sport/tennis/score")      ─▶  visit(ann), visit(bob)
+//   beginMatch("sport/tennis/score")  ─▶  nextMatch: ann, bob
 //
 // Topics and filters are those of MQTT 5 §4.7: levels between slashes, which may be empty ("/a" has two).
 // In a filter, '+' stands for exactly one level and '#' for its parent and all that is below: "sport/#"
@@ -21,7 +21,6 @@
 // of the two is destroyed.
 #pragma once
 
-#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -30,6 +29,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "tnet/turn.h"
 #include "websocket/sip_hash.h"
 
 namespace tnet {
@@ -45,7 +45,7 @@ bool isValidTopic(std::string_view topic);
 // The same for what can be subscribed to: '+' and '#' are allowed as whole levels, '#' as the last one only.
 bool isValidTopicFilter(std::string_view filter);
 
-// What subscribes derives from this, and comes back out of match. In one tree at a time.
+// What subscribes derives from this, and is what nextMatch gives. In one tree at a time.
 class WsSubscriber {
 public:
     WsSubscriber(const WsSubscriber&) = delete;
@@ -60,7 +60,7 @@ private:
     struct Link;
 
     std::unique_ptr<std::vector<Link>> m_links;  // its subscriptions; null: none
-    uint64_t m_stamp = 0;                        // of the last match with several filters that visited it
+    uint64_t m_stamp = 0;  // of the last match that visited it, or that it came too late for
 };
 
 class WsTopicTree {
@@ -83,27 +83,33 @@ public:
     // Does nothing if it is not subscribed.
     void unsubscribeAll(WsSubscriber& subscriber);
 
-    // Calls visit(WsSubscriber&) once for every subscriber with at least one filter that matches, however many
-    // of its filters do, in no particular order; for none if the topic is not isValidTopic. Allocates nothing.
-    // `visit` must not call back into the tree except to observe. What it throws passes through.
-    template <class Visit>
-    void match(std::string_view topic, Visit visit) {
-        const Node* node = findMatching(topic);
-        if (node == nullptr) return;
-        const Matching matching(*this);
-        if (node->nextMatching == nullptr) {  // the usual case: nobody can come twice
-            for (WsSubscriber* const subscriber : node->subscribers) visit(*subscriber);
-            return;
-        }
-        const uint64_t stamp = ++m_stamp;
-        for (; node != nullptr; node = node->nextMatching) {
-            for (WsSubscriber* const subscriber : node->subscribers) {
-                if (subscriber->m_stamp == stamp) continue;
-                subscriber->m_stamp = stamp;
-                visit(*subscriber);
+    // Begins a match: nextMatch() gives the subscribers with at least one filter that matches, each once however
+    // many of its filters do, in no particular order; none if the topic is not isValidTopic. A match that is not
+    // over is given up. Returns how many nodes it looked at. Allocates nothing.
+    size_t beginMatch(std::string_view topic);
+
+    // The next subscriber of the match; null if there is none left, or `turn` is over (isMatching() tells). Spends a
+    // step for each subscription that it looks at.
+    //
+    // The tree may change between two calls, at any time: a subscriber whose subscription is there from beginMatch
+    // on and stays is given exactly once, any other at most once.
+    WsSubscriber* nextMatch(Turn& turn) {
+        for (; m_matching != nullptr; m_matching->leaveMatch()) {
+            Node& node = *m_matching;
+            while (node.toVisit > 0) {
+                if (turn.isOver()) return nullptr;
+                turn.spend(0);
+                WsSubscriber* const subscriber = node.subscribers[--node.toVisit];
+                if (subscriber->m_stamp == m_stamp) continue;
+                subscriber->m_stamp = m_stamp;
+                return subscriber;
             }
         }
+        return nullptr;
     }
+
+    // nextMatch() has not said yet that none is left.
+    bool isMatching() const { return m_matching != nullptr; }
 
     // To exactly this filter.
     size_t subscribers(std::string_view filter) const;
@@ -145,35 +151,28 @@ private:
         std::unique_ptr<Node> hash{};                                                // }
         std::vector<WsSubscriber*> subscribers{};  // of the filter that ends here
         std::vector<uint32_t> linkIndexes{};       // where, in each one's links, the link to here is
-        Node* nextMatching = nullptr;              // set by findMatching, for the match that called it
+
+        // The match that is under way. Its nodes are a list, so that one that goes can leave it. Subscribers are
+        // visited from the last one on: those that come are beyond `toVisit`, and the last one, which takes the place
+        // of one that goes, is either still to be visited or stamped.
+        void leaveMatch();
+        Node* nextMatching = nullptr;
+        Node** matchingAt = nullptr;  // what points to this node; null: not in the list
+        uint32_t toVisit = 0;         // subscribers, from the first one on
     };
 
-    // While it lives, visit is running.
-    class Matching {
-    public:
-        explicit Matching(WsTopicTree& tree) : m_tree(tree) { m_tree.m_isMatching = true; }
-        Matching(const Matching&) = delete;
-        Matching& operator=(const Matching&) = delete;
-        ~Matching() { m_tree.m_isMatching = false; }
-
-    private:
-        WsTopicTree& m_tree;
-    };
-
-    // The filters that match and have subscribers, chained by nextMatching; null: none.
-    Node* findMatching(std::string_view topic);
     const Node* find(std::string_view filter) const;
     Node& childFor(Node& parent, const Level& level);
     static uint32_t linkIndexOf(const Node& node, const WsSubscriber& subscriber);
     void remove(WsSubscriber& subscriber, uint32_t linkIndex);
-    static void makeRoomFor(Node& node, WsSubscriber& subscriber);
+    void makeRoomFor(Node& node, WsSubscriber& subscriber);
     static void prune(Node* node);
 
     Node m_root;
     SipHashKey m_hashKey;
     size_t m_subscriptions = 0;
-    uint64_t m_stamp = 0;
-    bool m_isMatching = false;
+    uint64_t m_stamp = 0;  // of the last match
+    Node* m_matching = nullptr;
 };
 
 }  // namespace tnet

@@ -1,5 +1,6 @@
 #include "websocket/topics.h"
 
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -10,22 +11,63 @@
 
 namespace tnet {
 
-WsTopics::WsTopics() = default;
-WsTopics::~WsTopics() = default;
+namespace {
 
-bool WsTopics::publish(std::string_view topic, std::string_view payload, WsOpcode opcode) {
-    if (!isValidTopic(topic)) return false;
-    m_published.fetch_add(1, std::memory_order_relaxed);
-    const auto publication = std::make_shared<const WsPublication>(topic, payload, opcode);
-    std::vector<std::shared_ptr<WsLoop>> locked;  // let go of outside the lock
-    const std::lock_guard lock(m_mutex);
-    for (const std::weak_ptr<WsLoop>& weak : m_loops) {
-        if (std::shared_ptr<WsLoop> loop = weak.lock()) {
-            if (loop->mayHaveSubscribers()) loop->post(publication);
-            locked.push_back(std::move(loop));
+// The loops that get a publication: all that may have subscribers, or none.
+struct Receivers {
+    // False: one of them has no room.
+    bool reserve(size_t bytesOfItem) {
+        bytes = bytesOfItem;
+        for (size_t i = 0; i < loops.size(); ++i) {
+            switch (loops[i]->reserve(bytes)) {
+                case WsLoop::Room::Reserved: std::swap(loops[i], loops[reserved++]); break;
+                case WsLoop::Room::NotNeeded: break;
+                case WsLoop::Room::None: giveBack(); return false;
+            }
+        }
+        return true;
+    }
+
+    // Throws std::bad_alloc, which some of them may have got it before.
+    void post(const WsPublicationPtr_t& publication) {
+        try {
+            while (reserved > 0) loops[reserved - 1]->post(publication, bytes), --reserved;
+        } catch (const std::bad_alloc&) {
+            giveBack();
+            throw;
         }
     }
-    return true;
+
+    void giveBack() {
+        while (reserved > 0) loops[--reserved]->giveBack(1, bytes);
+    }
+
+    std::vector<std::shared_ptr<WsLoop>> loops{};
+    size_t reserved = 0;  // of them, from the first one on
+    size_t bytes = 0;
+};
+
+}  // namespace
+
+WsTopics::WsTopics(Settings settings) : m_settings(settings) {}
+WsTopics::~WsTopics() = default;
+
+WsPublishStatus WsTopics::publish(std::string_view topic, std::string_view payload, WsOpcode opcode) {
+    if (!isValidTopic(topic)) return WsPublishStatus::Invalid;
+    const auto publication = std::make_shared<const WsPublication>(topic, payload, opcode);
+    Receivers to;  // lets go of loops outside the lock
+    const std::lock_guard lock(m_mutex);
+    to.loops.reserve(m_loops.size());
+    for (const std::weak_ptr<WsLoop>& weak : m_loops) {
+        if (std::shared_ptr<WsLoop> loop = weak.lock()) to.loops.push_back(std::move(loop));
+    }
+    if (!to.reserve(WsLoop::bytesOf(*publication))) {
+        m_refused.fetch_add(1, std::memory_order_relaxed);
+        return WsPublishStatus::Full;
+    }
+    m_published.fetch_add(1, std::memory_order_relaxed);
+    to.post(publication);
+    return WsPublishStatus::Accepted;
 }
 
 size_t WsTopics::subscribers(std::string_view filter) const {
@@ -46,6 +88,7 @@ size_t WsTopics::connections() const {
 WsTopics::Stats WsTopics::stats() const {
     Stats stats;
     stats.published = m_published.load(std::memory_order_relaxed);
+    stats.refused = m_refused.load(std::memory_order_relaxed);
     stats.delivered = m_delivered.load(std::memory_order_relaxed);
     stats.dropped = m_dropped.load(std::memory_order_relaxed);
     const std::lock_guard lock(m_mutex);

@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "http/origin.h"
+
 namespace tnet {
 namespace {
 
@@ -39,12 +41,10 @@ Status PushAccess::readToken(const std::string& file) {
 
 bool PushAccess::allowsOrigin(const HttpRequest& request) const {
     const std::string_view origin = request.header("Origin");
-    if (origin.empty()) return true;
-    // Its own: what follows "https://" is where the request came to, also behind a proxy that speaks TLS.
-    const size_t scheme = origin.find("://");
-    if (scheme != std::string_view::npos && origin.substr(scheme + 3) == request.authority()) return true;
-    return std::any_of(origins.begin(), origins.end(),
-                       [origin](const std::string& allowed) { return allowed == "*" || allowed == origin; });
+    if (isOwnOrigin(origin, request)) return true;
+    return std::any_of(origins.begin(), origins.end(), [origin](const std::string& allowed) {
+        return allowed == "*" || allowed == origin || isSameOrigin(allowed, origin);
+    });
 }
 
 int PushAccess::refusePublish(const HttpRequest& request) const {

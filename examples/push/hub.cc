@@ -55,12 +55,17 @@ void PushHub::publish(std::string topic, std::string data, HttpResponder respond
 
 void PushHub::publishHere(std::string topic, const std::string& data, Clock::time_point received,
                           HttpResponder& to) {
-    const uint64_t id = ++m_lastId;
+    const uint64_t id = m_lastId + 1;
     std::string text = Json{{"id", id}, {"topic", topic}, {"data", data}}.dump();
     const auto message =
         std::make_shared<const PushMessage>(PushMessage{id, std::move(topic), std::move(text)});
+    if (m_topics->publish(message->topic, message->text) == WsPublishStatus::Full) {
+        ++m_metrics.overloaded;
+        to.respond(HttpResponse::error(503).header("Retry-After", "1"));
+        return;
+    }
+    m_lastId = id;
     m_history.add(message);
-    m_topics->publish(message->topic, message->text);
     sendToStreams(*message);
     ++m_metrics.published;
     m_metrics.publishedBytes += data.size();

@@ -42,7 +42,7 @@ public:
 
     PushHub(IOLoop& loop, WsTopicsPtr_t topics, PushMetrics& metrics, Settings settings);
 
-    // `topic` is valid, `data` is UTF-8. Answers {"id":N}.
+    // `topic` is valid, `data` is UTF-8. Answers {"id":N}, or 503 if a loop has no room for it.
     void publish(std::string topic, std::string data, HttpResponder responder);
 
     // Filters are valid. With `after`, what followed that id is sent first, for filters without wildcards. Each

@@ -53,6 +53,8 @@ std::string PushMetrics::text(const Gauges& now) const {
         {{"", publishedBytes}});
     add(out, "push_publish_refused_total", "counter", "Publications refused with 401 or 403.",
         {{"", refused}});
+    add(out, "push_publish_overloaded_total", "counter", "Publications refused with 503.",
+        {{"", overloaded}});
     add(out, "push_delivered_total", "counter", "Messages sent or queued, one for each subscriber.",
         {{kSocket, now.socketsDelivered}, {kStream, eventsDelivered}});
     add(out, "push_dropped_total", "counter", "Messages dropped because their subscriber was too slow.",

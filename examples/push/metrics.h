@@ -17,6 +17,7 @@ public:
     std::atomic<uint64_t> published{0};
     std::atomic<uint64_t> publishedBytes{0};  // of the bodies
     std::atomic<uint64_t> refused{0};         // publications, for want of a right to publish
+    std::atomic<uint64_t> overloaded{0};      // publications, for want of room in a loop's inbox
     std::atomic<uint64_t> eventsDelivered{0};
     std::atomic<uint64_t> eventsDropped{0};
     std::atomic<uint64_t> slowSockets{0};  // closed

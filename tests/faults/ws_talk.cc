@@ -104,6 +104,7 @@ private:
                 case WsReceiver::Event::Error:
                     return void(problem(std::string("not WebSocket: ") + m_receiver->errorReason()));
                 case WsReceiver::Event::Ping:
+                case WsReceiver::Event::Part:
                 case WsReceiver::Event::Piece: break;
             }
             if (!isGood()) return;

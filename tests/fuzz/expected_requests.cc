@@ -1,6 +1,6 @@
 #include "tests/fuzz/expected_requests.h"
 
-#include "http/headers.h"
+#include "http/field_list.h"
 #include "http/parser.h"
 #include "http/request.h"
 
@@ -9,14 +9,8 @@ namespace {
 
 // RFC 9112 §9.3, over all lines.
 bool asksToKeepAlive(const HttpRequest& request) {
-    bool close = false;
-    bool keepAlive = false;
-    for (size_t i = 0; i < request.headers().size(); ++i) {
-        const HttpHeaders::Field field = request.headers()[i];
-        if (!equalsIgnoreCase(field.name, "Connection")) continue;
-        close = close || listContains(field.value, "close");
-        keepAlive = keepAlive || listContains(field.value, "keep-alive");
-    }
+    const bool close = listContains(request.headers(), "Connection", "close");
+    const bool keepAlive = listContains(request.headers(), "Connection", "keep-alive");
     return !close && (request.isHttp11() || keepAlive);
 }
 

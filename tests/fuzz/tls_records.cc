@@ -93,7 +93,6 @@ private:
     void updateKey(char request) {
         seal(RecordType::Handshake, std::string("\x18\0\0\1", 4) + request);
         m_clientWrite.update();
-        m_isHostile = m_isHostile || ++m_updates > TlsRecords::kMaxIdleRecords;
     }
 
     void turnBit(size_t at, std::string_view argument) {
@@ -112,6 +111,7 @@ private:
     // False: nothing more comes of what is there.
     bool open(size_t size) {
         deliver();
+        m_buffers.turn = Turn({.steps = UINT32_MAX, .bytes = SIZE_MAX});
         // Of the exact size, so that a sanitizer sees each step beyond it.
         std::vector<char> into(size);
         const SslCodec::Opened opened = m_codec.open(m_buffers, into.data(), size);
@@ -162,7 +162,6 @@ private:
     std::string m_sealed{};  // data, by the client
     std::string m_opened{};
     std::string m_said{};  // by the server
-    int m_updates = 0;
     bool m_isHostile = false;
     bool m_isOver = false;
 };

@@ -1,4 +1,5 @@
-// uri: percent-coding against a plain decoder, targets, authorities, paths and queries against what they are made of.
+// uri: percent-coding against a plain decoder, targets, authorities, origins, paths and queries against what they are made
+// of.
 //
 //     input: the text
 #include "http/uri.h"
@@ -13,6 +14,8 @@
 #include <string_view>
 #include <vector>
 
+#include "http/origin.h"
+#include "http/types.h"
 #include "tests/fuzz/fuzz_input.h"
 
 namespace tnet {
@@ -100,6 +103,31 @@ void checkAuthority(std::string_view text) {
     EXPECT_TRUE(parseTarget("http://" + std::string(text) + "/", false, false)) << text;
 }
 
+std::string inUpperCase(std::string_view text) {
+    std::string out(text);
+    for (char& c : out) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - ('a' - 'A')) : c;
+    return out;
+}
+
+void checkOrigin(std::string_view text) {
+    const auto origin = parseOrigin(text);
+    EXPECT_EQ(isSameOrigin(text, text), origin.has_value());
+    if (!origin) return;
+    const std::string_view authority = text.substr(text.find("://") + 3);
+    EXPECT_TRUE(isValidAuthority(authority));
+    EXPECT_TRUE(isValidHost(origin->host));
+    const std::string whole = std::string(origin->scheme) + "://" + std::string(origin->host);
+    EXPECT_TRUE(isSameOrigin(text, inUpperCase(text)));
+    if (origin->port != 0) {
+        EXPECT_TRUE(isSameOrigin(text, whole + ":" + std::to_string(origin->port)));
+        EXPECT_FALSE(isSameOrigin(text, whole + ":" + std::to_string(origin->port ^ 1)));
+    }
+    const bool isHttp = equalsIgnoreCase(origin->scheme, "http");
+    const bool isHttps = equalsIgnoreCase(origin->scheme, "https");
+    EXPECT_EQ(isOriginOf(text, authority, false), isHttp || isHttps);
+    EXPECT_EQ(isOriginOf(text, authority, true), isHttps);
+}
+
 void checkPath(std::string_view text) {
     std::string path;
     for (size_t i = 0; i < text.size(); ++i) {
@@ -148,6 +176,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     tnet::checkTarget(text, false, true);
     tnet::checkTarget(text, true, false);
     tnet::checkAuthority(text);
+    tnet::checkOrigin(text);
     tnet::checkPath(text);
     tnet::checkQuery(text);
     return 0;

@@ -65,7 +65,8 @@ private:
 
     void note(Event event) {
         switch (event) {
-            case Event::NeedMore: break;
+            case Event::NeedMore:
+            case Event::Part: break;
             case Event::Message: noteMessage(std::string(m_receiver.payload())); break;
             case Event::Piece:
                 m_open += m_receiver.payload();

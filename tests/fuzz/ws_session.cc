@@ -106,21 +106,25 @@ private:
             EXPECT_TRUE(connection->isOpen()) << "a message behind close";
             call(text);
         };
+        const auto receive = [this, handle](const WsConnectionPtr_t& connection, std::string_view text) {
+            EXPECT_FALSE(m_isPaused) << "a message while reading is paused";
+            handle(connection, text);
+        };
         if (m_inPiecesRead) {
-            route.onPiece = [this, handle](const WsConnectionPtr_t& connection, std::string_view text,
-                                           WsOpcode, bool last) {
+            route.onPiece = [this, receive](const WsConnectionPtr_t& connection, std::string_view text,
+                                            WsOpcode, bool last) {
                 m_piece += text;
                 if (last) m_messages.push_back(std::exchange(m_piece, {}));
-                handle(connection, text);
+                receive(connection, text);
             };
         } else {
-            route.onMessage = [this, handle](const WsConnectionPtr_t& connection, std::string_view text,
-                                             WsOpcode) {
+            route.onMessage = [this, receive](const WsConnectionPtr_t& connection, std::string_view text,
+                                              WsOpcode) {
                 m_messages.emplace_back(text);
-                handle(connection, text);
+                receive(connection, text);
             };
         }
-        route.onPong = handle;
+        route.onPong = receive;
         route.onDrain = [handle](const WsConnectionPtr_t& connection) { handle(connection, "s"); };
         route.onClose = [this, flags](const WsConnectionPtr_t& connection, WsCloseCode, std::string_view) {
             EXPECT_EQ(++m_closes, m_opens);
@@ -240,6 +244,7 @@ private:
                 case WsReceiver::Event::Message: all.messages.emplace_back(receiver.payload()); break;
                 case WsReceiver::Event::Ping: all.pings.emplace_back(receiver.payload()); break;
                 case WsReceiver::Event::Pong:
+                case WsReceiver::Event::Part:
                 case WsReceiver::Event::Piece: break;
                 case WsReceiver::Event::Close: all.closeCode = receiver.close().code; return all;
                 case WsReceiver::Event::Error:

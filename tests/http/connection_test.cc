@@ -2,6 +2,7 @@
 // streams, deadlines and upgrades have files of their own.
 #include "http/connection.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -118,9 +119,33 @@ TEST_F(HttpConnectionTest, AConnectThatNobodyTakesEndsTheConnection) {
     const auto peer = connect();
     peer->feed("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n" + getRequest("/hi"));
     const Replies replies = parseReplies(peer->collect());
-    EXPECT_EQ(replies.statuses(), std::vector<int>{404});
+    EXPECT_EQ(replies.statuses(), std::vector<int>{501});
     EXPECT_EQ(replies[0].header("Connection"), "close");
     EXPECT_TRUE(peer->isEnded());
+}
+
+// RFC 9110 §15.3.6: no content; and a client has to be told so, which reads it as it does others (RFC 9112 §6.3).
+TEST_F(HttpConnectionTest, ResetContentHasNoContent) {
+    const auto shared = std::make_shared<const std::string>("xyz");
+    router().get("/205", [](const HttpRequest&) { return HttpResponse(205).setBody("xyz"); });
+    router().get("/205/shared", [shared](const HttpRequest&) { return HttpResponse(205).setBody(shared); });
+    router().get("/205/length",
+                 [](const HttpRequest&) { return HttpResponse(205).header("Content-Length", "3"); });
+    router().get("/205/stream", [](const HttpRequest&, HttpResponder responder) {
+        HttpBodyWriter writer = responder.stream(HttpResponse(205).header("Content-Length", "3"));
+        writer.write("xyz");
+        writer.finish();
+    });
+    for (const std::string_view path : {"/205", "/205/shared", "/205/length", "/205/stream"}) {
+        const Replies replies = ask(getRequest(path) + getRequest("/hi"));
+        EXPECT_EQ(replies.statuses(), (std::vector<int>{205, 200})) << path;
+        EXPECT_EQ(replies[0].header("Content-Length"), "0") << path;
+        EXPECT_FALSE(replies[0].has("Transfer-Encoding")) << path;
+        EXPECT_EQ(replies[0].body, "") << path;
+        const Replies head =
+            ask("HEAD " + std::string(path) + " HTTP/1.1\r\nHost: a\r\n\r\n", ScriptedPeer::kWhole, {0});
+        EXPECT_EQ(head[0].header("Content-Length"), "0") << path;
+    }
 }
 
 // --- Pipelining ---
@@ -176,6 +201,7 @@ TEST_F(HttpConnectionTest, TheNextRequestWaitsUntilTheOneBeforeIsAnswered) {
         ASSERT_EQ(held.size(), 1U);
         EXPECT_TRUE(held.back().respond(HttpResponse::text("held " + std::to_string(i))));
         held.clear();
+        peer->connection()->flush();
         const Replies after = parseReplies(peer->takeWritten());
         ASSERT_EQ(after.size(), 1U);
         EXPECT_EQ(after[0].body, "held " + std::to_string(i));
@@ -567,13 +593,48 @@ TEST_F(HttpConnectionTest, AnAnswerLargerThanTheQueueMayBeIsSentAllTheSame) {
     }
 }
 
-TEST_F(HttpConnectionTest, AFileThatIsShorterThanPromisedBreaksOff) {
+// A hundred bytes of the heap were sent for a body without a file; a file that was shorter broke off after its head.
+TEST_F(HttpConnectionTest, AFileThatIsNotThereOrShorterThanSaidIs500) {
     const SharedFilePtr_t file = makeFile("short");
+    const auto closed = std::make_shared<const FileDescriptor>();
+    const auto directory = std::make_shared<const FileDescriptor>(::open("/", O_RDONLY | O_CLOEXEC));
+    constexpr size_t kMost = SIZE_MAX;
+    for (const HttpResponse::FileBody& body : std::vector<HttpResponse::FileBody>{{nullptr, 0, 100},
+                                                                                  {closed, 0, 100},
+                                                                                  {directory, 0, 1},
+                                                                                  {file, 0, 6},
+                                                                                  {file, 5, 1},
+                                                                                  {file, 6, 1},
+                                                                                  {file, -1, 1},
+                                                                                  {file, 1, kMost},
+                                                                                  {file, 0, kMost}}) {
+        startOver();
+        router().get("/file", [&](const HttpRequest&) { return HttpResponse(200).setBody(body); });
+        const Reply reply = askOne(getRequest("/file"));
+        EXPECT_EQ(reply.status, 500) << body.offset << " " << body.size;
+        EXPECT_TRUE(log().contains("handler of GET /file answered with a file that is not there"));
+        EXPECT_EQ(ask(headRequest("/file"), ScriptedPeer::kWhole, {0})[0].status, 500);
+    }
+    startOver();
+    router().get("/file/:offset", [&](const HttpRequest& request) {
+        const int offset = std::stoi(std::string(request.param("offset")));
+        return HttpResponse(200).setBody(
+            HttpResponse::FileBody{file, offset, static_cast<size_t>(5 - offset)});
+    });
+    EXPECT_EQ(askOne(getRequest("/file/0")).body, "short");
+    EXPECT_EQ(askOne(getRequest("/file/5")).body, "");
+}
+
+TEST_F(HttpConnectionTest, AFileThatShrinksMeanwhileBreaksOff) {
+    const SharedFilePtr_t file = makeFile(patternOf(100));
     router().get("/file", [&](const HttpRequest&) {
         return HttpResponse(200).setBody(HttpResponse::FileBody{file, 0, 100});
     });
     const auto peer = connect();
-    peer->feed(getRequest("/file"));
+    peer->transport().blockWrites();
+    peer->feed(getRequest("/file")).settle();
+    ASSERT_EQ(::ftruncate(file->get(), 50), 0);
+    peer->transport().unblockWrites();
     const Replies replies = parseReplies(peer->collectUntilClosed());
     EXPECT_EQ(replies.size(), 0U);  // not whole: the client can tell
 }

@@ -550,6 +550,39 @@ TEST_F(HttpDeadlineTest, ZeroSwitchesEachOff) {
     EXPECT_EQ(statuses(*sending), std::vector<int>{200});
 }
 
+// A streamed answer had no deadline at all: one that its handler forgot held its connection for ever.
+TEST_F(HttpDeadlineTest, AStreamOfWhichNothingComesIsCutOff) {
+    limits().streamIdleTimeout = seconds(60);
+    const auto peer = connect();
+    peer->feed(getRequest("/stream")).settle();
+    for (int i = 0; i < 10; ++i) {
+        advance(seconds(59));
+        EXPECT_EQ(writer.write(": alive\n"), HttpBodyWriter::Wrote::Accepted);
+        peer->settle();
+    }
+    advance(seconds(59));
+    EXPECT_TRUE(writer.isOpen());
+    advance(seconds(1));
+    EXPECT_FALSE(writer.isOpen());
+    EXPECT_EQ(writer.write("late"), HttpBodyWriter::Wrote::Closed);
+    peer->settle();
+    EXPECT_TRUE(peer->isClosed());
+    EXPECT_TRUE(log().contains("the answer to GET /stream is cut off"));
+    EXPECT_EQ(accesses().back().outcome, HttpOutcome::CutOff);
+}
+
+TEST_F(HttpDeadlineTest, AStreamMayBeIdleForEver) {
+    for (const milliseconds never : {milliseconds::zero(), milliseconds::max()}) {
+        limits().streamIdleTimeout = never;
+        const auto peer = connect();
+        peer->feed(getRequest("/stream")).settle();
+        advance(std::chrono::hours(24 * 365));
+        EXPECT_EQ(writer.write("still here"), HttpBodyWriter::Wrote::Accepted);
+        writer.finish();
+        peer->settle();
+    }
+}
+
 TEST_F(HttpDeadlineTest, NoTimerIsLeftBehind) {
     {
         const auto peer = connect();

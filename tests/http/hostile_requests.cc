@@ -312,6 +312,8 @@ void addAuthority(Table& table) {
 
     const std::string connect =
         "RFC 9110 §9.3.6: CONNECT wants a host and a port, nothing else; 400 for an invalid port";
+    table.refused(501, "connect-no-tunnel", withConnect("example.com:443") + next(),
+                  "RFC 9110 §9.3.6, §15.6.2: no tunnels here; what follows is for the tunnel's other end");
     table.bad("connect-origin-form", withConnect("/"), connect);
     table.bad("connect-absolute-form", withConnect("http://example.com:443/"), connect);
     table.bad("connect-asterisk-form", withConnect("*"), connect);
@@ -865,6 +867,9 @@ void addExpect(Table& table) {
     table.refused(417, "expect-unknown", withHeaders("Expect: 200-ok\r\n"), rule);
     table.refused(417, "expect-unknown-parameter", withHeaders("Expect: 100-continue;a=b\r\n"), rule);
     table.refused(417, "expect-unknown-in-list", withHeaders("Expect: 100-continue, more\r\n"), rule);
+    table.refused(417, "expect-known-and-unknown-line",
+                  withHeaders("Expect: 100-continue\r\nExpect: more\r\n"), rule);
+    table.refused(417, "expect-quoted", withHeaders("Expect: \"100-continue\"\r\n"), rule);
     table.refused(417, "expect-unknown-with-body",
                   postEcho() + host() + "Expect: magic\r\nContent-Length: 47\r\n\r\n" + next(), rule);
 }
@@ -1118,6 +1123,17 @@ void addUnusualConnections(Table& table) {
                postEcho() + host() +
                    "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
                expect);
+    const std::string list =
+        "RFC 9110 §10.1.1, §5.6.1: a list, on one line or on two, perhaps with empty members";
+    const auto expecting = [](const char* lines) {
+        return postEcho() + host() + lines + "Content-Length: 5\r\n\r\nhello";
+    };
+    table.good("ok-expect-continue-twice-on-a-line", expecting("Expect: 100-continue, 100-continue\r\n"),
+               list);
+    table.good("ok-expect-continue-on-two-lines",
+               expecting("Expect: 100-continue\r\nExpect:100-continue\r\n"), list);
+    table.good("ok-expect-empty-members", expecting("Expect: ,100-continue ,, 100-Continue,\r\n"), list);
+    table.good("ok-expect-nothing", withHeaders("Expect:\r\n"), list);
     table.good("ok-expect-continue-without-body", withHeaders("Expect: 100-continue\r\n"), expect);
     table.goodThenClose("ok-expect-continue-in-http10",
                         "POST /echo HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",

@@ -87,7 +87,7 @@ std::string LogCapture::text() const { return m_sink->text(); }
 HttpTest::HttpTest()
     : m_accessLog([this](const HttpAccess& access) {
           m_accesses.push_back({access.request.method(), std::string(access.request.target()), access.status,
-                                access.bodyBytes, access.duration});
+                                access.bodyBytes, access.duration, access.outcome});
       }) {}
 
 HttpTest::~HttpTest() = default;

@@ -76,6 +76,7 @@ protected:
         int status;
         uint64_t bodyBytes;
         Duration duration;
+        HttpOutcome outcome;
     };
 
     HttpTest();

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
@@ -68,6 +69,27 @@ TEST_F(HttpResponderTest, DroppedUnansweredIs500) {
     held.clear();
     peer->feed(getRequest("/hi"));
     EXPECT_EQ(parseReplies(peer->collect()).statuses(), (std::vector<int>{500, 200}));
+    EXPECT_TRUE(log().contains("GET /held/x is answered 500: its responder was dropped"));
+}
+
+TEST_F(HttpResponderTest, MiddlewareThatNeitherAnswersNorPassesOnIsSaidOnce) {
+    router().use([](const HttpRequest&, HttpResponder, const HttpNext&) {});
+    EXPECT_EQ(askOne(getRequest("/hi")).status, 500);
+    EXPECT_EQ(log().text(), "GET /hi is answered 500: its responder was dropped\n");
+}
+
+TEST_F(HttpResponderTest, AHandlerThatThrowsIsSaidOnce) {
+    router().get("/throws", [](const HttpRequest&, HttpResponder) { throw std::runtime_error("no answer"); });
+    EXPECT_EQ(askOne(getRequest("/throws")).status, 500);
+    EXPECT_EQ(log().text(), "handler of GET /throws threw: no answer\n");
+}
+
+TEST_F(HttpResponderTest, WhatIsDroppedAfterItsClientIsNotSaid) {
+    const auto peer = connectHeld();
+    peer->feedReset().settle();
+    held.clear();
+    peer->settle();
+    EXPECT_EQ(log().text(), "");
 }
 
 TEST_F(HttpResponderTest, MovingItMovesTheDuty) {
@@ -174,6 +196,7 @@ TEST_F(HttpResponderTest, IsInertOnceTheClientHasGone) {
         EXPECT_EQ(gone, 0);
         reset ? peer->feedReset() : peer->feedEnd();
         peer->settle();
+        if (!reset) advance(limits().halfCloseGrace);
         EXPECT_EQ(gone, 1);
         EXPECT_FALSE(held[0].isOpen());
         EXPECT_FALSE(held[0].respond(HttpResponse::text("late")));
@@ -182,6 +205,38 @@ TEST_F(HttpResponderTest, IsInertOnceTheClientHasGone) {
         EXPECT_EQ(gone, 1);
         EXPECT_EQ(peer->collect(), "");
     }
+}
+
+// The last one silently replaced the first, or both ran, by timing.
+TEST_F(HttpResponderTest, OnClientGoneIsForMiddlewareAndHandlerAlike) {
+    std::vector<std::string> told;
+    router().use([&](const HttpRequest&, HttpResponder responder, HttpNext next) {
+        responder.onClientGone([&] { told.push_back("middleware"); });
+        next(std::move(responder));
+    });
+    for (const bool late : {false, true}) {
+        told.clear();
+        held.clear();
+        const auto peer = connectHeld();
+        const auto registerAnother = [&] { held[0].onClientGone([&] { told.push_back("handler"); }); };
+        if (!late) registerAnother();
+        peer->settle();
+        peer->feedReset().settle();
+        if (late) registerAnother();
+        peer->settle();
+        EXPECT_EQ(told, (std::vector<std::string>{"middleware", "handler"}));
+    }
+}
+
+TEST_F(HttpResponderTest, WhatOneOnClientGoneThrowsDoesNotKeepTheNextFromBeingCalled) {
+    const auto peer = connectHeld();
+    int gone = 0;
+    held[0].onClientGone([] { throw std::runtime_error("the first"); });
+    held[0].onClientGone([&] { ++gone; });
+    peer->settle();
+    peer->feedReset().settle();
+    EXPECT_EQ(gone, 1);
+    EXPECT_TRUE(log().contains("the first"));
 }
 
 TEST_F(HttpResponderTest, OnClientGoneIsCalledAtOnceFromTheLoopIfItHasGone) {

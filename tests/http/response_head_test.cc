@@ -193,13 +193,49 @@ TEST(ResponseHeadTest, NeedsNoMoreRoomThanItsBound) {
 }
 
 TEST(ResponseHeadTest, SomeStatusesHaveNoBody) {
-    for (const int status : {100, 101, 103, 199, 204, 304}) EXPECT_FALSE(statusHasBody(status)) << status;
-    for (const int status : {200, 201, 205, 206, 300, 303, 305, 400, 404, 500, 599}) {
+    for (const int status : {100, 101, 103, 199, 204, 205, 304}) {
+        EXPECT_FALSE(statusHasBody(status)) << status;
+        EXPECT_EQ(framingWithoutBody(status).body, status == 205 ? Body::Length : Body::None) << status;
+        EXPECT_EQ(framingWithoutBody(status).length, 0U) << status;
+    }
+    for (const int status : {200, 201, 206, 300, 303, 305, 400, 404, 500, 599}) {
         EXPECT_TRUE(statusHasBody(status)) << status;
     }
 }
 
 // --- HttpResponse ---
+
+// None of these compiled but the literal and the string that is moved.
+TEST(HttpResponseTest, TakesEveryKindOfText) {
+    const std::string_view view = std::string_view("text and more").substr(0, 4);
+    const std::string text = "text";
+    const char* const pointer = "text";
+    for (const HttpResponse& response :
+         {HttpResponse::text(view), HttpResponse::text(text), HttpResponse::text(std::string("text")),
+          HttpResponse::text(pointer), HttpResponse::text("text"), HttpResponse::html(view),
+          HttpResponse::html("text"), HttpResponse::json(view), HttpResponse::json("text"),
+          HttpResponse().setBody(view), HttpResponse().setBody(text),
+          HttpResponse().setBody(std::string("text")), HttpResponse().setBody(pointer),
+          HttpResponse().setBody("text")}) {
+        EXPECT_EQ(response.text(), "text");
+        EXPECT_EQ(response.status(), 200);
+    }
+    EXPECT_EQ(HttpResponse::text(view, 404).status(), 404);
+    EXPECT_EQ(HttpResponse::text("text", 404).status(), 404);
+}
+
+// header() twice kept the last cookie only, and addHeader() was there on headers() alone, which ends a chain.
+TEST(HttpResponseTest, AddHeaderKeepsAndHeaderReplaces) {
+    HttpResponse response =
+        HttpResponse::text("a").addHeader("Set-Cookie", "a=1").addHeader("set-cookie", "b=2");
+    EXPECT_EQ(response.headers().size(), 3U);
+    EXPECT_EQ(response.headers()[1].value, "a=1");
+    EXPECT_EQ(response.headers()[2].value, "b=2");
+    response.addHeader("X", "1").header("Set-Cookie", "c=3");
+    EXPECT_EQ(response.headers().size(), 3U);
+    EXPECT_EQ(response.headers().get("Set-Cookie"), "c=3");
+    EXPECT_THROW(response.addHeader("X", "1\r\nY: 2"), std::invalid_argument);
+}
 
 TEST(HttpResponseTest, MakersSayTheirType) {
     struct Row {

@@ -121,6 +121,7 @@ TEST_F(HttpRouterTest, ALessSpecificPatternAnswersMethodsThatTheMoreSpecificLack
 TEST_F(HttpRouterTest, EveryMethodHasItsRoute) {
     for (size_t i = 0; i < kHttpMethodCount; ++i) {
         const auto method = static_cast<HttpMethod>(i);
+        if (method == HttpMethod::Connect) continue;
         ASSERT_TRUE(router().route(method, "/", named("route of " + std::string(methodName(method)))));
     }
     for (size_t i = 0; i < kHttpMethodCount; ++i) {
@@ -140,7 +141,14 @@ TEST_F(HttpRouterTest, AnyIsEveryMethodButConnect) {
         const Replies replies = ask(requestOf(methodName(method), "/"), ScriptedPeer::kWhole, {0});
         EXPECT_EQ(replies[0].header("X-Method"), methodName(method));
     }
-    EXPECT_EQ(askOne("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n").status, 404);
+    EXPECT_EQ(askOne("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n").status, 501);
+}
+
+// It was taken, could never match, and was listed in Allow.
+TEST_F(HttpRouterTest, ARouteForConnectIsRefused) {
+    EXPECT_FALSE(router().route(HttpMethod::Connect, "/a", named("x")));
+    EXPECT_EQ(router().status().error().message,
+              "route CONNECT /a: its target is no path (RFC 9110 §9.3.6): Invalid argument");
 }
 
 TEST_F(HttpRouterTest, ConvenienceFunctionsNameTheirMethods) {
@@ -218,6 +226,26 @@ TEST_F(HttpRouterTest, OptionsOfTheServerListEveryMethodThatIsRouted) {
     const Reply reply = askOne(requestOf("OPTIONS", "*"));
     EXPECT_EQ(reply.status, 204);
     EXPECT_EQ(reply.header("Allow"), "GET, HEAD, OPTIONS, PATCH");
+}
+
+// haproxy's default check is one of these: with 404 or 426 it took the server down.
+TEST_F(HttpRouterTest, OptionsWhereOnlyAnUpgradeIs) {
+    EXPECT_EQ(askOne(requestOf("OPTIONS", "*")).status, 204);
+    EXPECT_EQ(askOne(requestOf("OPTIONS", "*")).header("Allow"), "OPTIONS");
+    router().upgrade("/", "websocket", [](const HttpRequest&, HttpResponder) {});
+    for (const std::string_view target : {"/", "*"}) {
+        const Reply reply = askOne(requestOf("OPTIONS", target));
+        EXPECT_EQ(reply.status, 204) << target;
+        EXPECT_EQ(reply.header("Allow"), "GET, OPTIONS") << target;
+    }
+    EXPECT_EQ(get("/").status, 426);
+    EXPECT_EQ(askOne(requestOf("POST", "/")).status, 426);
+    router().post("/", named("x"));
+    EXPECT_EQ(get("/").status, 426);
+    EXPECT_EQ(askOne(requestOf("PUT", "/")).header("Allow"), "GET, POST, OPTIONS");
+    EXPECT_EQ(askOne(requestOf("OPTIONS", "/")).header("Allow"), "GET, POST, OPTIONS");
+    router().get("/", named("x"));
+    EXPECT_EQ(askOne(requestOf("OPTIONS", "/")).header("Allow"), "GET, HEAD, POST, OPTIONS");
 }
 
 TEST_F(HttpRouterTest, WithoutRoutesEverythingIs404) {

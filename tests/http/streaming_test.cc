@@ -78,6 +78,21 @@ TEST_F(HttpStreamTest, TrailersFollowTheLastChunk) {
     EXPECT_EQ(replies[0].trailers.size(), 2U);
 }
 
+// They went out, and whoever merges trailers into the header fields then has two lengths and two hosts.
+TEST_F(HttpStreamTest, TrailersThatMayBeNoneAreLeftOut) {
+    const auto peer = connect();
+    peer->feed(getRequest("/stream")).settle();
+    writer.write("abc");
+    HttpHeaders trailers;
+    for (const std::string_view name : {"Content-Length", "Transfer-Encoding", "Host", "Connection", "X-Sum"})
+        trailers.add(name, "7");
+    writer.finish(std::move(trailers));
+    const Replies replies = parseReplies(peer->collect());
+    ASSERT_TRUE(replies.isClean()) << replies;
+    EXPECT_EQ(replies[0].trailer("X-Sum"), "7");
+    EXPECT_EQ(replies[0].trailers.size(), 1U);
+}
+
 TEST_F(HttpStreamTest, ALengthThatIsGivenIsKept) {
     const auto peer = connect();
     peer->feed(getRequest("/counted/8") + getRequest("/hi")).settle();
@@ -192,10 +207,8 @@ TEST_F(HttpStreamTest, OldClientsWithALengthKeepTheirConnection) {
 TEST_F(HttpStreamTest, AHeadRequestGetsTheHeadAlone) {
     const auto peer = connect();
     peer->feed(headRequest("/stream") + headRequest("/counted/3") + getRequest("/hi")).settle();
-    EXPECT_EQ(writer.write("not sent"), Wrote::Accepted);
-    writer.finish();
-    peer->settle();
-    writer.write("a");  // of the length nothing is due
+    EXPECT_FALSE(writer.isOpen());
+    EXPECT_EQ(writer.write("not sent"), Wrote::Closed);
     writer.finish();
     const Replies replies = parseReplies(peer->collect(), {0, 1});
     ASSERT_EQ(replies.size(), 3U) << replies;
@@ -207,7 +220,8 @@ TEST_F(HttpStreamTest, AHeadRequestGetsTheHeadAlone) {
 TEST_F(HttpStreamTest, StatusesWithoutBodyGetNone) {
     router().get("/status/:status", [](const HttpRequest& request, HttpResponder responder) {
         HttpBodyWriter none = responder.stream(HttpResponse(std::stoi(std::string(request.param("status")))));
-        none.write("not sent");
+        EXPECT_FALSE(none.isOpen());
+        EXPECT_EQ(none.write("not sent"), Wrote::Closed);
         none.finish();
     });
     const Replies replies = ask(getRequest("/status/204") + getRequest("/status/304") + getRequest("/hi"));
@@ -409,9 +423,9 @@ TEST_F(HttpStreamTest, AWriterThatDoesNotWaitFailsItsConnectionInTheEnd) {
     peer->connection()->setMaxQueuedBytes(1'000'000);
     peer->feed(getRequest("/stream")).settle();
     peer->transport().blockWrites();
-    for (int i = 0; i < 99; ++i) EXPECT_NE(writer.write(std::string(10'000, 'x')), Wrote::Closed);
+    for (int i = 0; i < 90; ++i) ASSERT_NE(writer.write(std::string(10'000, 'x')), Wrote::Closed);
     EXPECT_LE(peer->connection()->queuedBytes(), 1'000'000U);
-    for (int i = 0; i < 5; ++i) writer.write(std::string(10'000, 'x'));
+    for (int i = 0; i < 15; ++i) writer.write(std::string(10'000, 'x'));
     peer->settle();
     EXPECT_TRUE(peer->isClosed());
     EXPECT_EQ(writer.write("x"), Wrote::Closed);
@@ -434,6 +448,107 @@ TEST_F(HttpStreamTest, AClientThatLeavesMakesTheWriterInert) {
     writer.finish();
     peer->settle();
     EXPECT_EQ(drained, 0);
+}
+
+// A writer was told Accepted for as long as it liked, and so one GET or HEAD stopped a loop for good: by leaving,
+// or by asking for a head alone.
+TEST_F(HttpStreamTest, AWriterLearnsAtOnceThatItsConnectionIsNoMore) {
+    struct Row {
+        std::string_view what;
+        void (*end)(Connection&);
+    };
+    for (const Row& row :
+         {Row{"closed", [](Connection& c) { c.close(); }}, Row{"reset", [](Connection& c) { c.abort(); }},
+          Row{"shut down", [](Connection& c) { c.shutDown(); }},
+          Row{"no more to send", [](Connection& c) { c.shutDownWrite(); }}}) {
+        SCOPED_TRACE(row.what);
+        const auto peer = connect();
+        peer->feed(getRequest("/stream")).settle();
+        EXPECT_EQ(writer.write("a"), Wrote::Accepted);
+        row.end(*peer->connection());
+        EXPECT_EQ(writer.write("b"), Wrote::Closed);
+        EXPECT_FALSE(writer.isOpen());
+        EXPECT_EQ(writer.write(""), Wrote::Closed);
+        peer->connection()->close();
+        peer->settle();
+        EXPECT_EQ(accesses().back().outcome, HttpOutcome::ClientGone);
+    }
+}
+
+TEST_F(HttpStreamTest, AWriterLearnsAtOnceThatTheKernelRefuses) {
+    const auto peer = connect();
+    peer->feed(getRequest("/stream")).settle();
+    peer->transport().resetAfterWritten(0);
+    int pieces = 0;
+    while (writer.write("piece") != Wrote::Closed && pieces < 10'000) ++pieces, runRounds(1);
+    EXPECT_LE(pieces, 1);
+    EXPECT_FALSE(writer.isOpen());
+    peer->settle();
+    EXPECT_TRUE(peer->isClosed());
+}
+
+// Two million pieces were Accepted behind the one that was too long.
+TEST_F(HttpStreamTest, AWriterLearnsAtOnceThatItsBodyIsTooLong) {
+    for (const bool inItsHandler : {false, true}) {
+        std::vector<Wrote> wrote;
+        bool isOpen = true;
+        const auto writeTooMuch = [&] {
+            for (int i = 0; i < 3; ++i) wrote.push_back(writer.write("123456"));
+            isOpen = writer.isOpen();
+        };
+        startOver();
+        router().get("/ten", [&](const HttpRequest&, HttpResponder responder) {
+            writer = responder.stream(HttpResponse(200).header("Content-Length", "10"));
+            if (inItsHandler) writeTooMuch();
+        });
+        const auto peer = connect();
+        peer->feed(getRequest("/ten")).settle();
+        if (!inItsHandler) writeTooMuch();
+        EXPECT_EQ(wrote, (std::vector<Wrote>{Wrote::Accepted, Wrote::Closed, Wrote::Closed}));
+        EXPECT_FALSE(isOpen);
+        peer->settle();
+        EXPECT_TRUE(peer->isClosed());
+        EXPECT_EQ(accesses().back().outcome, HttpOutcome::CutOff);
+        EXPECT_EQ(accesses().back().bodyBytes, 6U);
+    }
+}
+
+// With a client that takes everything, neither Wait nor the limit of what is queued stops a writer that heeds nothing.
+TEST_F(HttpStreamTest, AWriterThatHeedsNothingEndsSoon) {
+    size_t pieces = 0;
+    router().get("/reckless", [&](const HttpRequest&, HttpResponder responder) {
+        HttpBodyWriter reckless = responder.stream(HttpResponse(200));
+        while (reckless.write(std::string(1000, 'x')) != Wrote::Closed && pieces < 100'000) ++pieces;
+    });
+    const auto peer = connect();
+    peer->connection()->setMaxQueuedBytes(3'000'000);
+    peer->feed(getRequest("/reckless")).settle();
+    EXPECT_LE(pieces, 3001U);
+    EXPECT_TRUE(peer->isClosed());
+    EXPECT_TRUE(log().contains("the answer to GET /reckless breaks off: its writer goes on after Wait"));
+
+    pieces = 0;
+    const auto another = connect();
+    another->connection()->setMaxQueuedBytes(3'000'000);
+    another->feed(getRequest("/stream")).settle();
+    while (writer.write(std::string(1000, 'x')) != Wrote::Closed && pieces < 100'000) ++pieces;
+    EXPECT_LE(pieces, 3001U);
+}
+
+TEST_F(HttpStreamTest, AWriterOnAnotherThreadThatHeedsNothingEndsSoon) {
+    const auto peer = connect();
+    peer->feed(getRequest("/stream")).settle();
+    // The loop does not run meanwhile: everything would pile up.
+    std::thread([this] {
+        for (int i = 0; i < 80; ++i) {
+            if (writer.write(std::string(1 << 20, 'x')) == Wrote::Closed) break;
+            EXPECT_LT(i, 70);
+        }
+        EXPECT_FALSE(writer.isOpen());
+    }).join();
+    peer->settle();
+    EXPECT_TRUE(peer->isClosed());
+    EXPECT_TRUE(log().contains("its writer goes on after Wait"));
 }
 
 // --- Request bodies in pieces ---

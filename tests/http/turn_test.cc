@@ -126,6 +126,117 @@ TEST_F(HttpTurnTest, PipelinedRequestsOfManyTurnsAreAnsweredInOrder) {
     }
 }
 
+// --- Streams ---
+
+// Writes until it is told to wait, and goes on when it is called.
+class ChunkSource {
+public:
+    ChunkSource(HttpBodyWriter writer, size_t chunks) : m_writer(std::move(writer)), m_left(chunks) {
+        m_writer.onDrain([this] { writeSome(); });
+        writeSome();
+    }
+    size_t written() const { return m_written; }
+
+private:
+    void writeSome() {
+        while (m_left > 0) {
+            --m_left;
+            ++m_written;
+            if (m_writer.write("chunk\n") != HttpBodyWriter::Wrote::Accepted) return;
+        }
+        m_writer.finish();
+    }
+
+    HttpBodyWriter m_writer;
+    size_t m_left;
+    size_t m_written = 0;
+};
+
+// A fast reader's kernel takes every piece, so nothing ever told the writer to wait: a client that asked for a
+// million chunks kept its loop for seconds.
+TEST_F(HttpTurnTest, AStreamToAFastReaderLetsOthersHaveTheirTurn) {
+    constexpr size_t kChunks = 20'000;
+    std::vector<std::unique_ptr<ChunkSource>> sources;
+    bool isAnswered = false;
+    router().get("/stream", [&](const HttpRequest&, HttpResponder responder) {
+        sources.push_back(std::make_unique<ChunkSource>(responder.stream(HttpResponse(200)), kChunks));
+    });
+    router().get("/other", [&](const HttpRequest&) {
+        isAnswered = true;
+        return HttpResponse::text("other");
+    });
+    const auto streaming = connect();
+    const auto other = connect();
+    streaming->feed(getRequest("/stream"));
+    ASSERT_TRUE(runUntil([&] { return !sources.empty(); }));
+    EXPECT_LE(sources[0]->written(), 1024U);
+    other->feed(getRequest("/other"));
+    for (int round = 0; round < 4; ++round) {
+        const size_t before = sources[0]->written();
+        loop()->runOnce(Duration::zero());
+        EXPECT_GT(sources[0]->written(), before);
+        EXPECT_LE(sources[0]->written(), before + 1025);
+    }
+    EXPECT_TRUE(isAnswered);
+    const Replies replies = parseReplies(streaming->collect());
+    ASSERT_EQ(replies.size(), 1U);
+    EXPECT_EQ(replies[0].chunks, kChunks);
+}
+
+// As one that comes from a timer, or from another thread's task: each of its pieces was a system call.
+TEST_F(HttpTurnTest, WhatIsWrittenInOneTurnLeavesInOneWrite) {
+    HttpBodyWriter writer;
+    router().get("/stream", [&](const HttpRequest&, HttpResponder responder) {
+        writer = responder.stream(HttpResponse(200));
+    });
+    const auto peer = connect();
+    peer->feed(getRequest("/stream")).settle();
+    peer->transport().restartCounts();
+    loop()->addCallback([&] {
+        for (int i = 0; i < 500; ++i) EXPECT_EQ(writer.write("piece"), HttpBodyWriter::Wrote::Accepted);
+    });
+    peer->settle();
+    EXPECT_LE(peer->transport().writeCalls(), 2U);
+    writer.finish();
+    EXPECT_EQ(parseReplies(peer->collect())[0].chunks, 500U);
+}
+
+// It is not told to wait because of what it wrote earlier.
+TEST_F(HttpTurnTest, AStreamThatWritesALittleInEachRoundIsNeverToldToWait) {
+    HttpBodyWriter writer;
+    router().get("/stream", [&](const HttpRequest&, HttpResponder responder) {
+        writer = responder.stream(HttpResponse(200));
+    });
+    const auto peer = connect();
+    peer->feed(getRequest("/stream")).settle();
+    for (int i = 0; i < 300; ++i) {
+        for (int j = 0; j < 100; ++j) ASSERT_EQ(writer.write("piece"), HttpBodyWriter::Wrote::Accepted);
+        loop()->runOnce(Duration::zero());
+    }
+    writer.finish();
+    EXPECT_EQ(parseReplies(peer->collect())[0].chunks, 30'000U);
+}
+
+// Sixty-four answers of any size were one turn.
+TEST_F(HttpTurnTest, LargeAnswersToPipelinedRequestsLetOthersHaveTheirTurn) {
+    const auto body = std::make_shared<const std::string>(200'000, 'x');
+    int answered = 0;
+    router().get("/large", [&](const HttpRequest&) {
+        ++answered;
+        return HttpResponse(200).setBody(SharedBytesPtr_t(body));
+    });
+    std::string flood;
+    for (int i = 0; i < 20; ++i) flood += getRequest("/large");
+    const auto peer = connect();
+    peer->feed(flood);
+    for (int round = 0; round < 4; ++round) {
+        const int before = answered;
+        loop()->runOnce(Duration::zero());
+        EXPECT_LE(answered, before + 4);  // an event and a task
+    }
+    EXPECT_EQ(parseReplies(peer->collect()).size(), 20U);
+}
+
 // --- What happens between two turns ---
 
 TEST_F(HttpTurnTest, ADrainBetweenTwoTurnsAnswersWhatHasArrived) {

@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <new>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -481,6 +483,64 @@ TEST_F(HttpUpgradeTest, AnyCallbackThatReplacesHttpsEndsItsRequests) {
     EXPECT_FALSE(held[0].isOpen());
     EXPECT_FALSE(held[0].respond(HttpResponse::text("late")));
     EXPECT_EQ(peer->collect(), "");
+}
+
+// The 101 went out with the 403's Content-Type, and the new layer began.
+TEST_F(HttpUpgradeTest, AHookThatRefusesIsHeard) {
+    router().use([](const HttpRequest&, HttpResponder responder, HttpNext next) {
+        responder.onResponse([](HttpResponse& response) {
+            if (response.status() == 101) response = HttpResponse::error(403);
+        });
+        next(std::move(responder));
+    });
+    const auto peer = connect();
+    peer->feed(upgradeRequest() + getRequest("/hi"));
+    const Replies replies = parseReplies(peer->collect());
+    EXPECT_EQ(replies.statuses(), (std::vector<int>{403, 200}));
+    EXPECT_EQ(replies[0].header("Upgrade"), "");
+    EXPECT_EQ(alive, 0);
+}
+
+// The process ended.
+TEST_F(HttpUpgradeTest, WhatATakeOverThrowsClosesTheConnection) {
+    for (const bool isMemory : {false, true}) {
+        startOver();
+        router().upgrade("/throws", "echo", [&](const HttpRequest&, HttpResponder responder) {
+            responder.upgrade(HttpResponse(101), [&](const ConnectionPtr_t& connection) {
+                ShoutProtocol::takeOver(alive)(connection);
+                if (isMemory) throw std::bad_alloc();
+                throw std::runtime_error("no room for another");
+            });
+        });
+        const auto peer = connect();
+        peer->feed(upgradeRequest("/throws") + "hello").settle();
+        EXPECT_TRUE(peer->isClosed());
+        EXPECT_TRUE(log().contains(isMemory ? "bad_alloc" : "no room for another"));
+        EXPECT_EQ(alive, 0);
+    }
+}
+
+// Its new layer would never learn of the end.
+TEST_F(HttpUpgradeTest, AClientThatHasEndedItsDirectionIsNotUpgraded) {
+    int gone = 0;
+    const auto peer = connect();
+    peer->feed(upgradeRequest("/held")).feedEnd().settle();
+    held[0].onClientGone([&] { ++gone; });
+    EXPECT_FALSE(held[0].upgrade(HttpResponse(101), ShoutProtocol::takeOver(alive)));
+    EXPECT_EQ(peer->collect(), "");
+    EXPECT_TRUE(peer->isClosed());
+    EXPECT_EQ(gone, 1);
+    EXPECT_EQ(alive, 0);
+}
+
+// HTTP knows what to do with a client that ends its direction; the new layer has to say so itself.
+TEST_F(HttpUpgradeTest, TheEndOfTheClientClosesAnUpgradedConnection) {
+    const auto peer = connect();
+    peer->feed(upgradeRequest()).settle();
+    EXPECT_EQ(alive, 1);
+    peer->feedEnd().settle();
+    EXPECT_TRUE(peer->isClosed());
+    EXPECT_EQ(alive, 0);
 }
 
 }  // namespace

@@ -12,6 +12,8 @@ EXPLAINED = {
     "security_headers": "--",
 }
 HARMLESS = {"OK", "INFO", "LOW"}
+# Said about the scanner, or the openssl that it runs, rather than about the server; only as a warning.
+ABOUT_THE_SCANNER = {"engine_problem"}
 # Of which there has to be a word, or the scan ended early.
 LOOKED_FOR = {"TLS1", "TLS1_3", "cert_chain_of_trust", "heartbleed", "secure_client_renego", "LUCKY13", "GREASE",
               "clientsimulation-openssl_303"}
@@ -25,6 +27,9 @@ for each in findings:
     name = re.sub(r" <.*>$", "", each["id"])
     seen.add(name)
     if each["severity"] in HARMLESS:
+        continue
+    if each["severity"] == "WARN" and name in ABOUT_THE_SCANNER:
+        print(f"about the scanner: {each['id']}: {each['finding']}")
         continue
     is_explained = EXPLAINED.get(name) == each["finding"]
     unexplained += not is_explained

@@ -17,7 +17,7 @@ struct SoakTimes {
     Milliseconds httpIdle{120'000};      // }
     Milliseconds sendTimeout{30'000};    // }
 
-    Milliseconds pingInterval{30'000};  // } WsRoute
+    Milliseconds pingInterval{25'000};  // } WsRoute
     Milliseconds pongTimeout{20'000};   // }
 
     Milliseconds tcpIdle{120'000};        // } ConnChecker

@@ -103,10 +103,10 @@ void WsLife::die(size_t death) {
         case kNotUtf8: sendFrame(kFin | kText, "\xff"); return expectClose(1007);
         case kAskForClose: sendFrame(kFin | kText, "bye"); return expectClose(1000);
         case kSilent:
-            // It is pinged when it was silent for one to two of the intervals.
+            // It is pinged when it was silent for three quarters of the interval, or up to all of it.
             m_isDeaf = true;
-            return expectEnd(lastSent(), times.pingInterval + times.pongTimeout,
-                             times.pingInterval + kTolerance);
+            return expectEnd(lastSent(), times.pingInterval * 3 / 4 + times.pongTimeout,
+                             times.pingInterval / 4 + kTolerance);
         default: return wrong("no such death");
     }
 }

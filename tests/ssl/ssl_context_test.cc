@@ -1,6 +1,8 @@
 #include "tnet/ssl/ssl_context.h"
 
 #include <gtest/gtest.h>
+#include <openssl/evp.h>
+#include <openssl/ssl.h>
 
 #include <string>
 #include <vector>
@@ -8,6 +10,9 @@
 #include "tests/support/test_pki.h"
 
 namespace tnet {
+
+static int s_keyLogs = 0;  // how often such a callback was set
+
 namespace {
 
 class SslContextTest : public testing::Test {
@@ -84,5 +89,54 @@ TEST_F(SslContextTest, CountsNothingBeforeThereIsAConnection) {
     EXPECT_EQ((*context)->stats().failed, 0U);
 }
 
+// --- Compact connections ---
+
+SslServerSettings compactSettings() {
+    SslServerSettings settings;
+    settings.certificates = {TestPki::shared().files("localhost")};
+    settings.compactConnections = true;
+    return settings;
+}
+
+// What is validated for FIPS is OpenSSL's record layer, not ours.
+TEST_F(SslContextTest, CompactConnectionsAreRefusedUnderFips) {
+    ASSERT_EQ(EVP_set_default_properties(nullptr, "fips=yes"), 1);
+    const auto refused = SslContext::createServer(compactSettings());
+    ASSERT_EQ(EVP_set_default_properties(nullptr, ""), 1);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, std::errc::not_supported);
+    EXPECT_TRUE(refused.error().message.starts_with("compactConnections: OpenSSL is set up for FIPS"))
+        << refused.error().message;
+    EXPECT_TRUE(SslContext::createServer(compactSettings()));
+}
+
+TEST_F(SslContextTest, KernelTlsNeedsCompactConnections) {
+    SslServerSettings settings = compactSettings();
+    settings.kernelTls = true;
+    EXPECT_TRUE(SslContext::createServer(settings));
+    settings.compactConnections = false;
+    const auto refused = SslContext::createServer(settings);
+    ASSERT_FALSE(refused);
+    EXPECT_TRUE(refused.error().message.starts_with("kernelTls: needs compactConnections"))
+        << refused.error().message;
+}
+
+// OpenSSL tells a key log's callback everything that a connection is secret by.
+TEST_F(SslContextTest, OnlyCompactConnectionsHaveAKeyLogCallback) {
+    s_keyLogs = 0;
+    EXPECT_TRUE(SslContext::createClient({.caFile = pki().caFile()}));
+    EXPECT_TRUE(SslContext::createServer({.certificates = {pki().files("localhost")}}));
+    EXPECT_EQ(s_keyLogs, 0);
+    const auto compact = SslContext::createServer(compactSettings());
+    EXPECT_EQ(s_keyLogs, 1);
+    EXPECT_TRUE((*compact)->reload());
+    EXPECT_EQ(s_keyLogs, 2);
+}
+
 }  // namespace
 }  // namespace tnet
+
+// In place of libssl's.
+extern "C" void SSL_CTX_set_keylog_callback(SSL_CTX*, SSL_CTX_keylog_cb_func callback) {
+    if (callback != nullptr) ++tnet::s_keyLogs;
+}

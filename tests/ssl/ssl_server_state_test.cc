@@ -559,6 +559,64 @@ TEST_F(SslTicketTest, CarryTheClientsCertificate) {
     }
 }
 
+// RFC 6066 §3. A session of one name went on for another, and with TLS 1.2 the handler saw the first: a client could
+// resume what it had with a.example under the rules of b.example.
+TEST_F(SslTicketTest, AreForOneNameOnly) {
+    SslServerSettings how = settings();
+    how.certificates.push_back(pki().files("other"));
+    const auto server = makeSslServer(how, makeKeys());
+    struct Case {
+        const char* first;
+        const char* second;
+        bool isResumed;
+    };
+    const std::array cases{
+        Case{"localhost", "localhost", true},
+        Case{"localhost", "LOCALHOST", true},
+        Case{"localhost", "other.test", false},
+        Case{"other.test", "localhost", false},
+        Case{"unknown.test", "unknown.test", true},  // no certificate has it
+        Case{"unknown.test", "stranger.test", false},
+        Case{"unknown.test", "localhost", false},
+        Case{nullptr, nullptr, true},
+        Case{nullptr, "localhost", false},
+        Case{"localhost", nullptr, false},
+        Case{"localhost", "localhost.", false},
+    };
+    for (const TlsVersion version : kVersions) {
+        for (const Case& each : cases) {
+            SCOPED_TRACE(std::string(each.first ? each.first : "none") + ", then " +
+                         (each.second ? each.second : "none"));
+            const SslCtxPtr_t ctx(SSL_CTX_new(TLS_client_method()));
+            const auto connect = [&](const char* name, SSL_SESSION* session) {
+                SslPtr_t ssl = withVersion(SslPtr_t(SSL_new(ctx.get())), version);
+                SSL_set_connect_state(ssl.get());
+                if (session != nullptr) SSL_set_session(ssl.get(), session);
+                if (name != nullptr) ssl = withServerName(std::move(ssl), name);
+                auto pair = std::make_unique<SslPair>(std::move(ssl), server->newSsl());
+                EXPECT_TRUE(pair->handshake()) << pair->clientError() << pair->serverError();
+                const char* const seen = SSL_get_servername(pair->server(), TLSEXT_NAMETYPE_host_name);
+                if (name != nullptr) {
+                    // A resumed session of TLS 1.2 has the name as it was written first.
+                    EXPECT_STRCASEEQ(seen != nullptr ? seen : each.isResumed ? name : "", name);
+                }
+                return pair;
+            };
+            const auto first = connect(each.first, nullptr);
+            const SslSessionPtr_t session(SSL_get1_session(first->client()));
+            const auto second = connect(each.second, session.get());
+            EXPECT_EQ(SSL_session_reused(second->server()) == 1, each.isResumed);
+            if (!each.isResumed || version == TlsVersion::Tls13) continue;
+            // A renewed ticket is for the same name.
+            m_clock.advance(kLifetime);
+            const auto third = connect(each.second, session.get());
+            EXPECT_EQ(SSL_session_reused(third->server()), 1);
+            const SslSessionPtr_t renewed(SSL_get1_session(third->client()));
+            EXPECT_EQ(SSL_session_reused(connect(each.second, renewed.get())->server()), 1);
+        }
+    }
+}
+
 // Whoever was let in when others were trusted, or nobody was asked, has to show a certificate now.
 TEST_F(SslTicketTest, EndWithTheRulesTheyWereMadeUnder) {
     const SslTicketKeysPtr_t keys = makeKeys();

@@ -56,6 +56,7 @@ protected:
 
     SslCodec::Opened feed(std::string_view bytes) {
         buffers.input.append(bytes);
+        buffers.turn = Turn(kRecordsTurn);
         return open();
     }
 
@@ -242,8 +243,19 @@ TEST_F(TlsRecordsTest, RefusesAKeyUpdateThatSharesItsRecord) {
                   10);
 }
 
-TEST_F(TlsRecordsTest, RefusesAKeyUpdateInFragments) {
-    expectRefused(sealed(RecordType::Handshake, std::string("\x18\x00", 2)), 10);
+// RFC 8446 §5.1. It was refused.
+TEST_F(TlsRecordsTest, AKeyUpdateMayComeInFragments) {
+    std::string records;
+    for (const char byte : std::string("\x18\x00\x00\x01\x01", 5))
+        records += sealed(RecordType::Handshake, {&byte, 1});
+    clientWrite.update();
+    EXPECT_EQ(feed(records + data("new key")).status, Status::NeedsInput);
+    EXPECT_EQ(into, "new key");
+    EXPECT_EQ(written(), (Record{RecordType::Handshake, std::string("\x18\x00\x00\x01\x00", 5)}));
+}
+
+TEST_F(TlsRecordsTest, RefusesDataInsideAKeyUpdate) {
+    expectRefused(join({sealed(RecordType::Handshake, std::string("\x18\x00", 2)), data("data")}), 10);
 }
 
 TEST_F(TlsRecordsTest, RefusesAKeyUpdateOfUnknownKind) {
@@ -254,15 +266,41 @@ TEST_F(TlsRecordsTest, RefusesAnEmptyHandshakeRecord) {
     expectRefused(sealed(RecordType::Handshake, ""), 10);
 }
 
-TEST_F(TlsRecordsTest, AMalformedAlertFails) {
-    EXPECT_EQ(feed(sealed(RecordType::Alert, "\x01")).status, Status::Failed);
+TEST_F(TlsRecordsTest, RefusesAMalformedAlert) { expectRefused(sealed(RecordType::Alert, "\x01"), 10); }
+
+TEST_F(TlsRecordsTest, RefusesAFloodOfWarnings) {
+    for (int i = 0; i < TlsRecords::kMaxWarnings; ++i)
+        ASSERT_EQ(feed(sealed(RecordType::Alert, "\x01\x5a")).status, Status::NeedsInput);
+    expectRefused(sealed(RecordType::Alert, "\x01\x5a"), 10);
 }
 
-TEST_F(TlsRecordsTest, RefusesAFloodOfRecordsWithoutData) {
-    for (int i = 0; i < TlsRecords::kMaxIdleRecords; ++i)
+// RFC 8446 §5.4. It was bad_record_mac.
+TEST_F(TlsRecordsTest, RefusesARecordWithoutAContentType) {
+    expectRefused(sealed(static_cast<RecordType>(0), std::string(10, '\0')), 10);
+}
+
+// RFC 8446 §5.4. It was taken.
+TEST_F(TlsRecordsTest, RefusesTooMuchPadding) {
+    const std::string inner = "short" + std::string(1, '\x17') + std::string(16'600, '\0');
+    expectRefused(sealed(static_cast<RecordType>(0), inner), 22);
+}
+
+// A turn of 64 records: a flood of KeyUpdates took milliseconds in one round of the loop.
+TEST_F(TlsRecordsTest, OpensNoMoreThanItsTurn) {
+    std::string records;
+    for (uint32_t i = 0; i < 2 * kRecordsTurn.steps; ++i) records += data("x");
+    EXPECT_EQ(feed(records).status, Status::NeedsInput);
+    EXPECT_EQ(into.size(), kRecordsTurn.steps);
+    EXPECT_EQ(open().bytes, 0u) << "the turn is over";
+    buffers.turn = Turn(kRecordsTurn);
+    EXPECT_EQ(open().bytes, kRecordsTurn.steps);
+}
+
+TEST_F(TlsRecordsTest, RefusesAFloodOfEmptyRecords) {
+    for (int i = 0; i < TlsRecords::kMaxEmptyRecords; ++i)
         ASSERT_EQ(feed(data("")).status, Status::NeedsInput);
     ASSERT_EQ(feed(data("x")).status, Status::NeedsInput);
-    for (int i = 0; i < TlsRecords::kMaxIdleRecords; ++i)
+    for (int i = 0; i < TlsRecords::kMaxEmptyRecords; ++i)
         ASSERT_EQ(feed(data("")).status, Status::NeedsInput);
     expectRefused(data(""), 10);
 }

@@ -1,5 +1,5 @@
 // TLS for scripted peers: TNET_TEST_TLS is the version, "1.2" or "1.3"; if TNET_TEST_TLS_CUT is set, too, the bytes
-// on the wire are cut rather than what they say.
+// on the wire are cut rather than what they say; if TNET_TEST_TLS_COMPACT is set, the server's connections are compact.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -25,11 +25,16 @@ void useOnly(TlsVersion version, SSL* ssl) {
     SSL_set_max_proto_version(ssl, number);
 }
 
+bool isCompact() {
+    static const bool isSet = std::getenv("TNET_TEST_TLS_COMPACT") != nullptr;
+    return isSet;
+}
+
 const SslServerState& serverState() {
     static const auto state = [] {
         auto made = SslServerState::create({.certificates = {TestPki::shared().files("localhost")}}, nullptr);
         if (!made) throw std::runtime_error(made.error().message);
-        SslTransport::prepare((*made)->context());
+        if (isCompact()) SslTransport::prepareCompact((*made)->context());
         return *made;
     }();
     return *state;
@@ -39,7 +44,6 @@ const SslClientState& clientState() {
     static const auto state = [] {
         auto made = SslClientState::create({.caFile = TestPki::shared().caFile()});
         if (!made) throw std::runtime_error(made.error().message);
-        SslTransport::prepare((*made)->context());
         return *made;
     }();
     return *state;
@@ -67,7 +71,11 @@ public:
     }
 
     TransportPtr_t over(TransportPtr_t lower) override {
-        static const auto shared = std::make_shared<SslTransport::Shared>();
+        static const auto shared = [] {
+            auto made = std::make_shared<SslTransport::Shared>();
+            made->isCompact = isCompact();
+            return made;
+        }();
         return SslTransport::create(std::move(m_ours), shared, std::move(lower));
     }
 

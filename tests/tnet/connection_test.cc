@@ -1,7 +1,10 @@
 #include "tnet/connection.h"
 
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -567,28 +570,155 @@ TEST_F(ConnectionTest, ACallbackThatRedeliversToItselfIsNotReplacedBeforeItRetur
 
 // --- Sending ---
 
-TEST_F(ConnectionTest, SendOutsideAnEventLeavesAtOnce) {
+TEST_F(ConnectionTest, SendOutsideAnEventLeavesWithTheRound) {
     Watched w(loop());
     w.peer.start();
     const SendResult result = w.connection().send("direct");
     EXPECT_EQ(result.status, SendStatus::Accepted);
-    EXPECT_EQ(result.queuedBytes, 0U);
-    EXPECT_EQ(w.peer.takeWritten(), "direct");
+    EXPECT_EQ(result.queuedBytes, 6U);
+    EXPECT_EQ(w.transport().writeCalls(), 0U);
     EXPECT_FALSE(w.log.has(Conn_WriteCompleteEvent)) << "told before send returned";
-    w.peer.settle();
+    runRounds(1);
+    EXPECT_EQ(w.peer.takeWritten(), "direct");
+    EXPECT_EQ(w.connection().queuedBytes(), 0U);
     EXPECT_EQ(w.log.count(Conn_WriteCompleteEvent), 1U);
 }
 
-TEST_F(ConnectionTest, EachFormOfSendLeavesAtOnce) {
+// Each piece was a system call, and a fast reader took each at once: a handler that wrote until it was told that
+// much is queued was never told, and everybody else on the loop waited for it.
+TEST_F(ConnectionTest, SendsOfARoundLeaveInOneWriteWhereverTheyAreMade) {
+    Watched w(loop());
+    w.peer.start();
+    const SharedFilePtr_t file = makeFile("file;");
+    loop()->runAfter(Duration::zero(), [&] {
+        for (size_t i = 1; i <= 10'000; ++i)
+            ASSERT_EQ(w.connection().send("from a timer;").queuedBytes, 13 * i)
+                << "or nobody is told to wait";
+    });
+    loop()->addCallback([&] {
+        w.connection().send(std::string(2000, 'o'));
+        w.connection().send(share("from a task;"));
+        EXPECT_EQ(w.transport().writeCalls(), 0U);
+    });
+    runRounds(1);
+    EXPECT_EQ(w.peer.takeWritten().size(), 10'000 * 13 + 2000 + 12U);
+    EXPECT_LE(w.transport().writeCalls(), ScriptedPeer::isSecure() ? 4U : 1U);
+    EXPECT_EQ(w.log.count(Conn_WriteCompleteEvent), 1U);
+}
+
+// It is the end of this round, not that of the next one.
+TEST_F(ConnectionTest, AnAnswerFromATaskLeavesInTheRoundOfTheTask) {
+    Watched w(loop());
+    w.peer.start();
+    bool isSent = false;
+    loop()->addCallback([&] { isSent = w.connection().send("answer").status == SendStatus::Accepted; });
+    while (!isSent) loop()->runOnce(Duration::zero());
+    EXPECT_EQ(w.peer.takeWritten(), "answer");
+}
+
+TEST_F(ConnectionTest, FlushOutsideAnEventWritesWhatIsGatheredAtOnce) {
     Watched w(loop());
     w.peer.start();
     const std::string big = pattern(5000);
-    EXPECT_EQ(w.connection().send(std::string(big)).queuedBytes, 0U);
+    w.connection().send(std::string(big));
+    EXPECT_TRUE(w.connection().flush());
     EXPECT_EQ(w.peer.takeWritten(), big);
-    EXPECT_EQ(w.connection().send(share(big)).queuedBytes, 0U);
+    w.connection().send(share(big));
+    EXPECT_TRUE(w.connection().flush());
     EXPECT_EQ(w.peer.takeWritten(), big);
-    EXPECT_EQ(w.connection().sendFile(makeFile(big), 10, 100).queuedBytes, 0U);
+    w.connection().sendFile(makeFile(big), 10, 100);
+    EXPECT_TRUE(w.connection().flush());
     EXPECT_EQ(w.peer.takeWritten(), big.substr(10, 100));
+    const size_t writes = w.transport().writeCalls();
+    w.peer.settle();
+    EXPECT_EQ(w.transport().writeCalls(), writes);
+}
+
+// A large file, a large string or a hundred thousand pieces, for a peer that takes whatever it is offered: the loop did
+// nothing else until all was written.
+TEST_F(ConnectionTest, AFastReaderHasATurnOfEachRound) {
+    const FileDescriptor sparse(::memfd_create("connection_test", MFD_CLOEXEC));
+    ASSERT_EQ(::ftruncate(sparse.get(), off_t{64} << 20), 0);
+    const auto file = std::make_shared<const FileDescriptor>(::dup(sparse.get()));
+    const SharedBytesPtr_t large = share(std::string(8 << 20, 'm'));
+    const SharedBytesPtr_t small = share("s");
+    for (const int kind : {0, 1, 2, 3}) {
+        SCOPED_TRACE(kind);
+        Watched fast(loop());
+        ScriptedPeer other(loop());
+        other.connection()->setEventCallback(
+            [](const ConnectionPtr_t& c, ConnEvent event, const void* context) {
+                if (event == Conn_ReadEvent) c->send(static_cast<const StackBuffer*>(context)->view());
+            });
+        fast.peer.start();
+        other.start();
+        fast.transport().restartCounts();
+        switch (kind) {
+            case 0: fast.connection().sendFile(file, 0, size_t{64} << 20); break;
+            case 1: fast.connection().send(large); break;
+            case 2: fast.connection().send(std::string_view(*large)); break;
+            case 3:
+                for (int i = 0; i < 100'000; ++i) fast.connection().send(small);
+                break;
+        }
+        size_t total = 0;
+        for (int round = 1; round <= 6; ++round) {
+            const size_t calls = fast.transport().writeCalls() + fast.transport().sendFileCalls();
+            other.feed("ping");
+            runRounds(1);
+            const size_t size = fast.transport().takeWritten().size();
+            EXPECT_GT(size, 0U);
+            EXPECT_LE(size, Connection::kWriteTurn.bytes * 11 / 10);  // records have their cost
+            if (!ScriptedPeer::isSecure()) {
+                EXPECT_LE(fast.transport().writeCalls() + fast.transport().sendFileCalls() - calls,
+                          Connection::kWriteTurn.steps);
+            }
+            total += size;
+            EXPECT_EQ(other.takeWritten(), "ping") << "in the same round";
+        }
+        EXPECT_TRUE(fast.connection().isSending());
+        EXPECT_FALSE(fast.log.has(Conn_WriteCompleteEvent));
+        EXPECT_GE(total, kind == 3 ? 6U : 6 * Connection::kWriteTurn.bytes);
+        EXPECT_FALSE(fast.connection().flush()) << "its turn is over";
+        EXPECT_EQ(fast.transport().takeWritten(), "");
+    }
+}
+
+TEST_F(ConnectionTest, WhatIsLeftAfterATurnArrivesInOrder) {
+    Watched w(loop());
+    w.peer.start();
+    std::string expected;
+    const std::string large = pattern(700'001);
+    const SharedFilePtr_t file = makeFile(large);
+    for (int i = 0; i < 4; ++i) {
+        w.connection().send(std::string_view(large));
+        w.connection().sendFile(file, 1, large.size() - 1);
+        w.connection().send(share(large));
+        w.connection().send("between");
+        expected += large + large.substr(1) + large + "between";
+    }
+    w.connection().shutDown();
+    EXPECT_EQ(w.peer.collectUntilClosed(), expected);
+}
+
+TEST_F(ConnectionTest, CloseLosesWhatIsGatheredAndShutDownDeliversIt) {
+    for (const bool isClosed : {true, false}) {
+        SCOPED_TRACE(isClosed);
+        Watched w(loop());
+        w.peer.start();
+        w.connection().send("last words");
+        isClosed ? w.connection().close() : w.connection().shutDown();
+        EXPECT_EQ(w.peer.collectUntilClosed(), isClosed ? "" : "last words");
+    }
+}
+
+TEST_F(ConnectionTest, WhatIsGatheredLeavesBeforeItsLoopIsGone) {
+    SocketPair pair = makeTcpPair();
+    EventLog log;
+    startConnection(std::move(pair.ours), log.callback())->send("goodbye");
+    destroyLoop();
+    EXPECT_EQ(BlockingClient(std::move(pair.peers)).receiveAll(), "goodbye");
+    EXPECT_TRUE(log.has(Conn_CloseEvent));
 }
 
 TEST_F(ConnectionTest, EmptySendsAreAcceptedAndWriteNothing) {
@@ -648,7 +778,7 @@ TEST_F(ConnectionTest, WhatIsWrittenInPlaceIsSentInOrder) {
     EXPECT_EQ(peer.transport().writeCalls(), 1U);
 
     put(*peer.connection(), "outside", 100);
-    EXPECT_EQ(peer.takeWritten(), "outside") << "outside an event it leaves at once";
+    EXPECT_EQ(peer.collect(), "outside");
     peer.connection()->close();
     EXPECT_EQ(peer.connection()->reserveSend(10), nullptr);
 }
@@ -738,7 +868,9 @@ TEST_F(ConnectionTest, QueuedBytesCountWhatTheKernelHasNotTaken) {
     w.transport().onWrite(ScriptedTransport::takes(4));
     w.transport().blockWrites();
     w.transport().unblockWrites();
-    EXPECT_EQ(w.connection().send("0123456789").queuedBytes, 6U);
+    EXPECT_EQ(w.connection().send("0123456789").queuedBytes, 10U);
+    EXPECT_FALSE(w.connection().flush());
+    EXPECT_EQ(w.connection().queuedBytes(), 6U);
     EXPECT_EQ(w.connection().send("abc").queuedBytes, 9U);
     EXPECT_EQ(w.connection().queuedBytes(), 9U);
     w.peer.settle();
@@ -774,6 +906,7 @@ TEST_F(ConnectionTest, SharedBytesAreReleasedAsSoonAsTheyAreWritten) {
     w.transport().onWrite(ScriptedTransport::wantsWrite());
     w.transport().onWrite(ScriptedTransport::wantsWrite());
     w.peer.connection()->send(first);
+    w.peer.connection()->flush();
     EXPECT_EQ(first.use_count(), 1);
     w.peer.connection()->send(second);
     w.peer.connection()->send(first);
@@ -831,6 +964,61 @@ TEST_F(ConnectionTest, TooMuchQueuedInsideAnEventFailsTheConnectionOnce) {
     EXPECT_EQ(log.error, std::errc::no_buffer_space);
 }
 
+// A layer had to raise the limit for a message that its user may send, and nobody lowered it again.
+TEST_F(ConnectionTest, OneMessageMayBeLargerThanTheLimit) {
+    for (const size_t size : {200U, 2000U, 200'000U}) {
+        SCOPED_TRACE(size);
+        Watched w(loop());
+        w.connection().setMaxQueuedBytes(100);
+        w.peer.start();
+        w.transport().blockWrites();
+        EXPECT_EQ(w.connection().send("its head").status, SendStatus::Accepted);
+        EXPECT_EQ(w.connection().send(share(pattern(size))).status, SendStatus::Accepted);
+        EXPECT_EQ(w.connection().send("its end").status, SendStatus::Accepted);
+        EXPECT_EQ(w.connection().send(pattern(100)).status, SendStatus::Overflow) << "the limit is as it was";
+    }
+    Watched copied(loop());
+    copied.connection().setMaxQueuedBytes(100);
+    copied.peer.start();
+    EXPECT_EQ(copied.connection().send(std::string_view(pattern(200))).status, SendStatus::Accepted);
+    EXPECT_EQ(copied.peer.collect(), pattern(200));
+}
+
+TEST_F(ConnectionTest, TheBytesOfAFileAreNoMemory) {
+    Watched w(loop());
+    w.connection().setMaxQueuedBytes(1000);
+    w.peer.start();
+    w.transport().blockWrites();
+    EXPECT_EQ(w.connection().send("head").status, SendStatus::Accepted);
+    const SendResult sent = w.connection().sendFile(makeFile(pattern(100'000)), 0, 100'000);
+    EXPECT_EQ(sent.status, SendStatus::Accepted);
+    EXPECT_EQ(sent.queuedBytes, 4U);
+    EXPECT_LT(w.connection().queuedMemory(), 200U);
+    EXPECT_EQ(w.connection().send("behind it").status, SendStatus::Accepted);
+    w.peer.settle();
+    w.transport().unblockWrites();
+    w.transport().onWrite(ScriptedTransport::takes(SIZE_MAX));
+    w.transport().onWrite(ScriptedTransport::takes(1000));
+    w.transport().onWrite(ScriptedTransport::wantsWrite());
+    runRounds(1);
+    EXPECT_TRUE(w.connection().isSending());
+    EXPECT_EQ(w.connection().queuedBytes(), 9U);
+    EXPECT_EQ(w.peer.collect(), "head" + pattern(100'000) + "behind it");
+    EXPECT_FALSE(w.connection().isSending());
+}
+
+// The limit counted the bytes that were sent: a queue of 1-byte frames held a hundred times as much.
+TEST_F(ConnectionTest, TheLimitCountsWhatSmallPiecesCost) {
+    Watched w(loop());
+    w.connection().setMaxQueuedBytes(1 << 20);
+    w.peer.start();
+    w.transport().blockWrites();
+    size_t sent = 0;
+    while (w.connection().send(share("x")).status == SendStatus::Accepted) ++sent;
+    EXPECT_GT(sent, 4000U);
+    EXPECT_LT(sent, 20'000U);
+}
+
 // Gathering must not make a burst fail that the kernel would have taken.
 TEST_F(ConnectionTest, ABurstBeyondTheLimitIsWrittenRatherThanRefused) {
     EventLog log;
@@ -859,11 +1047,13 @@ TEST_F(ConnectionTest, ResetWhileWritingIsOneErrorAndOneClose) {
     EXPECT_EQ(w.log.error, std::errc::connection_reset);
 }
 
-TEST_F(ConnectionTest, ASendThatFailsAtOnceSaysClosedAndTellsLater) {
+TEST_F(ConnectionTest, AFlushThatFailsSaysSoAndTellsLater) {
     Watched w(loop());
     w.peer.start();
     w.transport().onWrite(ScriptedTransport::fails(std::errc::broken_pipe));
-    EXPECT_EQ(w.connection().send("x").status, SendStatus::Closed);
+    EXPECT_EQ(w.connection().send("x").status, SendStatus::Accepted);
+    EXPECT_FALSE(w.connection().flush());
+    EXPECT_EQ(w.connection().send("y").status, SendStatus::Closed);
     EXPECT_EQ(w.log.events, Events{Conn_EstablishedEvent});
     w.peer.settle();
     EXPECT_EQ(w.log.events, (Events{Conn_EstablishedEvent, Conn_ErrorEvent, Conn_CloseEvent}));
@@ -876,6 +1066,7 @@ TEST_F(ConnectionTest, AVanishedSlowReaderIsOneErrorAndOneClose) {
     EventLog log;
     const auto connection = startConnection(std::move(pair.ours), log.callback());
     EXPECT_GT(connection->send(std::string(20 << 20, 'x')).queuedBytes, 0U);
+    runRounds(1);
     BlockingClient peer(std::move(pair.peers));
     EXPECT_EQ(peer.receive(100000).size(), 100000U);
     runRounds(20);
@@ -894,7 +1085,8 @@ TEST_F(ConnectionTest, AVanishedSlowReaderIsOneErrorAndOneClose) {
 TEST_F(ConnectionTest, WriteCompleteIsNotToldWhileSomethingIsQueued) {
     Watched w(loop());
     w.peer.start();
-    EXPECT_EQ(w.connection().send("short").queuedBytes, 0U);
+    w.connection().send("short");
+    EXPECT_TRUE(w.connection().flush());
     w.transport().blockWrites();
     EXPECT_EQ(w.connection().send("waits").queuedBytes, 5U);
     w.peer.settle();
@@ -1042,7 +1234,7 @@ TEST_F(ConnectionTest, AFileCannotBeSentToAVanishedPeer) {
     EventLog log;
     const auto connection = startConnection(std::move(pair.ours), log.callback());
     const std::string content = pattern(8 << 20);
-    EXPECT_GT(connection->sendFile(makeFile(content), 0, content.size()).queuedBytes, 0U);
+    connection->sendFile(makeFile(content), 0, content.size());
     BlockingClient(std::move(pair.peers)).reset();
     ASSERT_TRUE(runUntil([&] { return log.has(Conn_CloseEvent); }));
     EXPECT_EQ(log.count(Conn_ErrorEvent), 1U);
@@ -1428,12 +1620,14 @@ TEST_F(ConnectionTest, TheSendTimeoutBeginsWhenSomethingIsQueued) {
     advance(seconds(100));
     w.transport().blockWrites();
     w.connection().send("queued");
+    runRounds(1);
     advance(milliseconds(2999));
     EXPECT_TRUE(w.connection().isConnected());
     w.transport().unblockWrites();
     runRounds(1);
     w.transport().blockWrites();
     w.connection().send("queued anew");
+    runRounds(1);
     advance(milliseconds(2999));
     EXPECT_TRUE(w.connection().isConnected());
     advance(seconds(3));
@@ -1457,6 +1651,122 @@ TEST_F(ConnectionTest, ASendTimeoutThatIsSwitchedOffResetsNobody) {
     EXPECT_TRUE(w.connection().isConnected());
     advance(seconds(4));
     EXPECT_FALSE(w.connection().isConnected());
+}
+
+// Milliseconds become nanoseconds, and max() of them is a million times more than the clock can count.
+TEST_F(ConnectionTest, DurationsSaturate) {
+    constexpr auto kYear = std::chrono::hours(24 * 365);
+    for (const milliseconds never :
+         {milliseconds::max(), milliseconds::zero(), milliseconds(-1), milliseconds::min()}) {
+        SCOPED_TRACE(never.count());
+        Watched connecting(loop());
+        connecting.startHandshake();
+        connecting.connection().limitConnecting(never);
+        Watched sending(loop());
+        sending.peer.start();
+        sending.connection().setSendTimeout(never);
+        sending.transport().blockWrites();
+        sending.connection().send("queued");
+        runRounds();
+        advance(kYear);
+        advance(kYear);
+        EXPECT_EQ(connecting.connection().state(), ConnState::Connecting);
+        EXPECT_TRUE(sending.connection().isConnected());
+        sending.connection().shutDown(never);
+        runRounds();
+        advance(kYear);
+        EXPECT_EQ(sending.connection().state() == ConnState::Disconnected, never != milliseconds::max());
+    }
+}
+
+// --- Gone is what the peer acknowledges ---
+
+// A client whose link is down: the kernel takes what little it is sent, so nothing is ever queued, and gives up after a
+// quarter of an hour.
+TEST_F(ConnectionSeamTest, APeerThatAcknowledgesNothingIsFoundThoughNothingIsQueued) {
+    for (const bool isInherited : {true, false}) {
+        SCOPED_TRACE(isInherited);
+        const auto listener = listenOn(*Address::parse("127.0.0.1:0"));
+        ASSERT_TRUE(listener);
+        if (isInherited) {
+            EXPECT_TRUE(setAcknowledgeTimeout(listener->get(), milliseconds(300)));
+        }
+        const BlockingClient peer = BlockingClient::connectTo(localAddress(listener->get()));
+        FileDescriptor ours;
+        ASSERT_TRUE(runUntil([&] {
+            ours = FileDescriptor(::accept4(listener->get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+            return ours.valid();
+        }));
+        EventLog log;
+        const auto connection = startConnection(std::move(ours), log.callback());
+        if (!isInherited) {
+            EXPECT_TRUE(connection->setAcknowledgeTimeout(milliseconds(300)));
+        }
+        // As good as a link that is down: not a packet more is taken by the peer's kernel.
+        const int little = 4096;
+        ::setsockopt(peer.fd(), SOL_SOCKET, SO_RCVBUF, &little, sizeof(little));
+        const int enough = 400'000;
+        ::setsockopt(connection->fd(), SOL_SOCKET, SO_SNDBUF, &enough, sizeof(enough));
+        connection->send(std::string(100'000, 'x'));
+        EXPECT_TRUE(connection->flush());
+        EXPECT_FALSE(connection->isSending());
+        ASSERT_TRUE(runUntil([&] { return log.has(Conn_CloseEvent); }));
+        EXPECT_EQ(log.error, std::errc::timed_out);
+    }
+}
+
+TEST_F(ConnectionTest, TheAcknowledgeTimeoutIsTcps) {
+    SocketPair pair = makeTcpPair();
+    const auto timeoutOf = [](int fd) {
+        unsigned int millis = 0;
+        socklen_t size = sizeof(millis);
+        EXPECT_EQ(::getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &millis, &size), 0);
+        return millis;
+    };
+    EXPECT_TRUE(setAcknowledgeTimeout(pair.ours.get(), seconds(60)));
+    EXPECT_EQ(timeoutOf(pair.ours.get()), 60'000U);
+    for (const milliseconds never : {milliseconds::max(), milliseconds::zero(), milliseconds::min()}) {
+        EXPECT_TRUE(setAcknowledgeTimeout(pair.ours.get(), seconds(1)));
+        EXPECT_TRUE(setAcknowledgeTimeout(pair.ours.get(), never));
+        EXPECT_EQ(timeoutOf(pair.ours.get()), 0U);
+    }
+    Watched w(loop());  // on a Unix socket
+    w.peer.start();
+    EXPECT_FALSE(w.connection().setAcknowledgeTimeout(seconds(1)));
+}
+
+// --- Closed ---
+
+// A connection that was closed and is still referred to held TLS's keys and buffers; in a static, until after the
+// thread's caches, which they belong to, were gone.
+TEST_F(ConnectionTest, AClosedConnectionGivesItsTransportUp) {
+    struct Observer final : ConnectionObserver {
+        void onConnectionClosed(const Connection& connection) override {
+            EXPECT_NE(connection.transport(), nullptr);
+            ++calls;
+        }
+        int calls = 0;
+    };
+    Observer observer;
+    ScriptedPeer peer(loop());
+    peer.connection()->setObserver(&observer);
+    bool isToldToCallback = false;
+    peer.connection()->setEventCallback([&](const ConnectionPtr_t& c, ConnEvent event, const void*) {
+        if (event == Conn_CloseEvent) isToldToCallback = c->transport() != nullptr;
+    });
+    peer.start();
+    peer.connection()->close();
+    EXPECT_FALSE(peer.transport().isReleased());
+    peer.settle();
+    EXPECT_TRUE(isToldToCallback);
+    EXPECT_EQ(observer.calls, 1);
+    EXPECT_TRUE(peer.transport().isReleased());
+    EXPECT_EQ(peer.connection()->transport(), nullptr);
+    EXPECT_FALSE(peer.connection()->hasInput());
+    peer.connection()->resumeReading();
+    peer.connection()->redeliver("late");
+    peer.connection()->shutDown();
+    peer.settle();
 }
 
 TEST_F(ConnectionTest, AClosedConnectionIsInert) {
@@ -1487,6 +1797,7 @@ TEST_F(ConnectionTest, AbortResetsThePeer) {
     EventLog log;
     const auto connection = startConnection(std::move(pair.ours), log.callback());
     connection->send("half an ans");
+    connection->flush();
     BlockingClient peer(std::move(pair.peers));
     EXPECT_EQ(peer.receive(11), "half an ans");
     connection->abort();
@@ -1594,8 +1905,8 @@ TEST_F(ConnectionTest, LastActivityIsTheLastByteEitherWay) {
     EXPECT_EQ(w.connection().lastActivity(), start + seconds(1));
     advance(seconds(1));
     w.connection().send("out");
-    EXPECT_EQ(w.connection().lastActivity(), start + seconds(2));
     w.peer.settle();
+    EXPECT_EQ(w.connection().lastActivity(), start + seconds(2));
     advance(seconds(1));
     w.transport().feedWantRead();
     w.transport().blockWrites();

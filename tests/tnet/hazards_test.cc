@@ -7,9 +7,11 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
@@ -853,6 +855,45 @@ TEST_F(AcceptHazardTest, H8_DestroyedMeanwhileItLeavesNothingBehind) {
     acceptError = 0;
     advance(Acceptor::kExhaustedPause);
     EXPECT_TRUE(m_accepted.empty());
+}
+
+// --- A child that does not exec ---
+
+// A child that goes on holds every socket. To close one in the parent then neither ended it nor took it out of epoll,
+// which reported it in every round: a hundred thousand rounds a second for a descriptor that nobody could remove.
+TEST_F(HazardTest, ASocketThatAChildHoldsEndsAndIsNotReportedAnyMore) {
+    for (const bool isAborted : {false, true}) {
+        SCOPED_TRACE(isAborted);
+        SocketPair pair = makeTcpPair();
+        EventLog log;
+        const auto connection = startConnection(std::move(pair.ours), log.callback());
+        std::array<int, 2> ends{-1, -1};
+        ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
+        FileDescriptor childsEnd(ends[0]);
+        FileDescriptor ours(ends[1]);
+        const pid_t child = ::fork();
+        if (child == 0) {
+            ::close(ends[1]);
+            ::close(pair.peers.get());
+            char byte = 0;
+            while (::read(ends[0], &byte, 1) == -1) {
+            }
+            ::_exit(0);
+        }
+        ASSERT_GT(child, 0);
+        isAborted ? connection->abort() : connection->close();
+        runRounds();
+        EXPECT_TRUE(log.has(Conn_CloseEvent));
+        BlockingClient peer(std::move(pair.peers));
+        EXPECT_TRUE(isAborted ? peer.isReset() : peer.isAtEnd());
+        peer.close();
+        constexpr std::chrono::milliseconds kWait{50};
+        const auto begin = std::chrono::steady_clock::now();
+        loop()->runOnce(kWait);
+        EXPECT_GE(std::chrono::steady_clock::now() - begin, kWait) << "the descriptor is still reported";
+        ours.reset();
+        EXPECT_EQ(::waitpid(child, nullptr, 0), child);
+    }
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "tnet/send_queue.h"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -293,6 +294,125 @@ TEST(SendQueueTest, CanBeUsedAgainWhenEmpty) {
         queue.clear();
         EXPECT_TRUE(queue.empty());
     }
+}
+
+size_t heapBytes() {
+    const struct mallinfo2 info = ::mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
+// The limit counted payload. A segment's own 80 bytes, the string's and its count's came on top: of 1-byte frames a
+// hundred times what was accounted.
+TEST(SendQueueTest, AccountedMemoryIsRealMemory) {
+    if (heapBytes() == 0) GTEST_SKIP() << "this heap does not count";
+    constexpr size_t kLimit = 4 << 20;
+    using Fill = void (*)(SendQueue&);
+    const std::pair<const char*, Fill> kinds[] = {
+        {"shared, 1 byte", [](SendQueue& queue) { queue.appendShared(share("x")); }},
+        {"shared, 100 bytes", [](SendQueue& queue) { queue.appendShared(share(std::string(100, 'x'))); }},
+        {"shared and copied",
+         [](SendQueue& queue) {
+             queue.appendShared(share("x"));
+             queue.appendCopy("y");
+         }},
+        {"copied, 1 byte", [](SendQueue& queue) { queue.appendCopy("x"); }},
+        {"copied, 40,000 bytes", [](SendQueue& queue) { queue.appendCopy(std::string(40'000, 'x')); }},
+        {"copied, 1 byte and 65,535",
+         [](SendQueue& queue) {
+             queue.appendCopy("y");
+             queue.appendCopy(std::string(65'535, 'x'));
+         }},
+        {"in place, 100,000 bytes",
+         [](SendQueue& queue) {
+             queue.reserveCopy(100'000);
+             queue.commitCopy(100'000);
+         }},
+        {"owned", [](SendQueue& queue) { queue.appendOwned(std::string(kOwnedBytes, 'x')); }},
+    };
+    for (const auto& [name, fill] : kinds) {
+        SCOPED_TRACE(name);
+        SendQueue queue;
+        const size_t before = heapBytes();
+        while (queue.memory() < kLimit) fill(queue);
+        const auto real = static_cast<double>(heapBytes() - before);
+        EXPECT_LE(real, 1.1 * static_cast<double>(queue.memory()));
+        EXPECT_GE(1.1 * real, static_cast<double>(queue.memory()));
+        queue.consume(queue.bytes() / 2);
+        const auto left = static_cast<double>(heapBytes() - before);
+        EXPECT_LE(left, 1.1 * static_cast<double>(queue.memory()));
+        EXPECT_GE(1.2 * left, static_cast<double>(queue.memory()));
+        queue.consume(queue.bytes());
+        EXPECT_EQ(queue.memory(), 0U);
+        EXPECT_LE(heapBytes() - before, 256U << 10U) << "kept for the next";
+    }
+}
+
+TEST(SendQueueTest, AFileIsNoMemory) {
+    SendQueue queue;
+    queue.appendCopy("head");
+    queue.appendFile(makeFile("0123456789"), 0, 10);
+    queue.appendCopy("tail");
+    EXPECT_EQ(queue.bytes(), 18U);
+    EXPECT_EQ(queue.fileBytes(), 10U);
+    EXPECT_LT(queue.memory(), 200U);
+    queue.consume(4 + 3);
+    EXPECT_EQ(queue.fileBytes(), 7U);
+    queue.consume(7 + 4);
+    EXPECT_EQ(queue.fileBytes(), 0U);
+    EXPECT_EQ(queue.memory(), 0U);
+}
+
+TEST(SendQueueTest, TheLargestIsToldUntilItIsWritten) {
+    SendQueue queue;
+    EXPECT_EQ(queue.largest(), 0U);
+    queue.appendShared(share(std::string(1000, 'a')));
+    queue.appendOwned(std::string(100'000, 'b'));
+    queue.appendOwned(std::string(5000, 'c'));
+    EXPECT_GE(queue.largest(), 100'000U);
+    EXPECT_LT(queue.largest(), 101'000U);
+    queue.consume(100'999);
+    EXPECT_GE(queue.largest(), 100'000U) << "held whole until it is written whole";
+    queue.consume(1);
+    EXPECT_LT(queue.largest(), 6000U);
+    queue.consume(queue.bytes());
+    EXPECT_EQ(queue.largest(), 0U);
+}
+
+TEST(SendQueueTest, CopiesBeyondABlockKeepTheirOrder) {
+    std::mt19937 random(3);
+    SendQueue queue;
+    std::string expected;
+    std::string taken;
+    for (int i = 0; i < 3000; ++i) {
+        const std::string bytes(random() % 20 == 0 ? random() % 90'000 : random() % 900,
+                                static_cast<char>('a' + i % 26));
+        switch (random() % 8) {
+            case 0: queue.appendShared(share(bytes)); break;
+            case 1:
+                std::copy(bytes.begin(), bytes.end(), queue.reserveCopy(bytes.size()));
+                queue.commitCopy(bytes.size());
+                break;
+            default: queue.appendCopy(bytes); break;
+        }
+        expected += bytes;
+        if (random() % 3 != 0) continue;
+        taken += takeFront(queue, random() % 9000, 1 + static_cast<int>(random() % 9));
+        if (random() % 100 == 0) taken += takeAll(queue, 1 + random() % 100'000);
+    }
+    EXPECT_EQ(taken + takeAll(queue), expected);
+}
+
+TEST(SendQueueTest, GathersNoMoreBytesThanAsked) {
+    SendQueue queue;
+    std::array<iovec, 4> pieces;
+    queue.appendCopy("0123456789");
+    ASSERT_EQ(queue.gather(pieces.data(), 4, 4), 1);
+    EXPECT_EQ(pieces[0].iov_len, 4U);
+    queue.appendShared(share("abcdef"));
+    ASSERT_EQ(queue.gather(pieces.data(), 4, 12), 2);
+    EXPECT_EQ(pieces[0].iov_len, 10U);
+    EXPECT_EQ(pieces[1].iov_len, 2U);
+    EXPECT_EQ(queue.gather(pieces.data(), 4, 10), 1);
 }
 
 // To assign {} to a vector empties it and keeps its memory.

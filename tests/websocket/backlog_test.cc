@@ -2,7 +2,9 @@
 #include "websocket/backlog.h"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 
@@ -10,6 +12,8 @@ namespace tnet {
 namespace {
 
 SharedBytesPtr_t frame(const char* text) { return std::make_shared<const std::string>(text); }
+
+size_t bytesOf(const char* key, const char* text) { return WsBacklog::bytesOf(key, frame(text)); }
 
 std::string drained(WsBacklog& backlog) {
     std::string all;
@@ -23,7 +27,7 @@ TEST(WsBacklogTest, MessagesComeOutInTheirOrder) {
     backlog.insert(backlog.end(), {}, frame("one"));
     backlog.insert(backlog.end(), "key", frame("two"));
     backlog.insert(backlog.end(), {}, frame("three"));
-    EXPECT_EQ(backlog.bytes(), 11U);
+    EXPECT_EQ(backlog.bytes(), 2 * bytesOf("", "one") + bytesOf("key", "two"));
     EXPECT_EQ(drained(backlog), "one two three ");
     EXPECT_EQ(backlog.bytes(), 0U);
 }
@@ -52,9 +56,36 @@ TEST(WsBacklogTest, ALaterMessageTakesThePlaceOfItsKeys) {
     const WsBacklog::Place place = backlog.erase(backlog.find("b"));
     EXPECT_EQ(*place->frame, "c1");
     backlog.insert(place, "b", frame("b2 is longer"));
-    EXPECT_EQ(backlog.bytes(), 16U);
+    EXPECT_EQ(backlog.bytes(), 2 * bytesOf("a", "a1") + bytesOf("b", "b2 is longer"));
     EXPECT_EQ(*backlog.find("b")->frame, "b2 is longer");
     EXPECT_EQ(drained(backlog), "a1 b2 is longer c1 ");
+}
+
+// A message counted as its payload: a subscriber that never read cost 27 MiB of one-byte messages where 1 MiB was allowed.
+TEST(WsBacklogTest, ItsBytesAreThoseOfTheMemoryItTakes) {
+    struct Row {
+        size_t keyBytes;
+        size_t frameBytes;
+    };
+    for (const Row row : {Row{0, 3}, Row{0, 16}, Row{0, 500}, Row{1, 3}, Row{15, 3}, Row{16, 3}, Row{40, 100},
+                          Row{1024, 3}}) {
+        SCOPED_TRACE(testing::Message() << row.keyBytes << " " << row.frameBytes);
+        constexpr size_t kMessages = 5000;
+        const size_t before = mallinfo2().uordblks;
+        {
+            WsBacklog backlog;
+            for (size_t i = 0; i < kMessages; ++i) {
+                std::string key(row.keyBytes, 'k');
+                const std::string number = std::to_string(10'000 + i);
+                key.replace(0, std::min(row.keyBytes, number.size()), row.keyBytes > 0 ? number : "");
+                backlog.insert(backlog.end(), key,
+                               std::make_shared<const std::string>(std::string(row.frameBytes, 'f')));
+            }
+            const size_t taken = mallinfo2().uordblks - before;
+            EXPECT_LE(taken, backlog.bytes());
+            EXPECT_GE(taken + taken / 10, backlog.bytes());
+        }
+    }
 }
 
 }  // namespace

@@ -2,9 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "tests/websocket/ws_life_fixture.h"
 
@@ -31,27 +33,31 @@ protected:
 
 // --- Dead peers ---
 
-TEST_F(WsDeadlineTest, APeerThatIsSilentForOneToTwoIntervalsGetsAPing) {
-    WsRoute route = quietRoute();
-    route.pingInterval = seconds(10);
-    serve(std::move(route));
-    const auto peer = open();
-    pass(9);
-    peer->text("hi").settle();
-    pass(10);  // 19: nothing is heard since 9
-    EXPECT_EQ(peer->shown(), "");
-    pass(1);
-    EXPECT_EQ(peer->shown(), "ping()");
-    EXPECT_FALSE(peer->isClosed());
+TEST_F(WsDeadlineTest, APeerIsPingedBeforeItWasSilentForAnInterval) {
+    for (int heardAt = 0; heardAt < 12; ++heardAt) {
+        SCOPED_TRACE(heardAt);
+        destroyServer();
+        WsRoute route = quietRoute();
+        route.pingInterval = seconds(12);
+        serve(std::move(route));
+        const auto peer = open();
+        pass(heardAt);
+        peer->text("hi").settle();
+        pass(8);
+        EXPECT_EQ(peer->shown(), "");
+        pass(4);
+        EXPECT_EQ(peer->shown(), "ping()");
+        EXPECT_FALSE(peer->isClosed());
+    }
 }
 
 TEST_F(WsDeadlineTest, APeerThatDoesNotAnswerIsDropped) {
     WsRoute route = quietRoute();
-    route.pingInterval = seconds(10);
+    route.pingInterval = seconds(12);
     route.pongTimeout = seconds(5);
     serve(std::move(route));
     const auto peer = open();
-    pass(20);
+    pass(12);
     EXPECT_EQ(peer->shown(), "ping()");
     pass(4);
     EXPECT_FALSE(peer->isClosed());
@@ -59,6 +65,109 @@ TEST_F(WsDeadlineTest, APeerThatDoesNotAnswerIsDropped) {
     EXPECT_TRUE(peer->isClosed());
     ASSERT_EQ(closes.size(), 1U);
     EXPECT_EQ(closes[0].code, WsCloseCode::Abnormal);
+}
+
+// The first ping came after up to 60 s, and further ones 50 s after the one before: a proxy that allows 60 s of silence had
+// closed the connection by then.
+TEST_F(WsDeadlineTest, ByDefaultNoSilenceLastsForThirtySeconds) {
+    for (const bool speaksOnce : {false, true}) {
+        destroyServer();
+        serve(WsRoute{});
+        const auto peer = open();
+        Duration silence{};
+        int pings = 0;
+        for (int quarters = 0; quarters < 4 * 600; ++quarters) {
+            advance(milliseconds(250));
+            silence += milliseconds(250);
+            if (speaksOnce && quarters == 26) {
+                peer->frame(WsOpcode::Pong, "").settle();
+                silence = {};
+            }
+            ASSERT_LT(silence, seconds(30)) << quarters;
+            for (const WsWireFrame& frame : peer->frames()) {
+                EXPECT_EQ(frame.opcode, WsOpcode::Ping);
+                peer->frame(WsOpcode::Pong, "").settle();
+                silence = {};
+                ++pings;
+            }
+        }
+        EXPECT_LE(pings, 600 / 18);
+        EXPECT_FALSE(peer->isClosed());
+    }
+}
+
+// Whether or not the server has something to say: what the kernel takes is no sign of life.
+TEST_F(WsDeadlineTest, ByDefaultADeadPeerIsFoundWithinAMinute) {
+    for (const bool sends : {false, true}) {
+        for (int heardAt = 0; heardAt < 26; heardAt += 5) {
+            destroyServer();
+            closes.clear();
+            serve(WsRoute{});
+            const auto peer = open();
+            pass(heardAt);
+            peer->frame(WsOpcode::Pong, "").settle();
+            for (int second = 0; second < 59; ++second) {
+                if (sends && last().isOpen()) last().send("tick");
+                pass(1);
+            }
+            EXPECT_TRUE(peer->isClosed());
+            ASSERT_EQ(closes.size(), 1U);
+            EXPECT_EQ(closes[0].code, WsCloseCode::Abnormal);
+        }
+    }
+}
+
+// milliseconds::max() was a million times more than the clock can hold, and came out as a time in the past.
+TEST_F(WsDeadlineTest, ADeadlineMayBeAnyDuration) {
+    milliseconds WsRoute::*const settings[] = {&WsRoute::sendTimeout,  &WsRoute::pingInterval,
+                                               &WsRoute::pongTimeout,  &WsRoute::idleTimeout,
+                                               &WsRoute::closeTimeout, &WsRoute::releaseWindowsAfter};
+    for (const auto setting : settings) {
+        for (const milliseconds value : {milliseconds::max(), milliseconds::min(), milliseconds(0),
+                                         milliseconds(-1), milliseconds::max() - milliseconds(1)}) {
+            SCOPED_TRACE(testing::Message() << &setting - settings << " " << value.count());
+            destroyServer();
+            WsRoute route;
+            route.sendTimeout = route.pingInterval = route.pongTimeout = milliseconds::max();
+            route.idleTimeout = route.closeTimeout = milliseconds::max();
+            route.compression = WsCompression::Dedicated;
+            if (setting == &WsRoute::pongTimeout) route.pingInterval = seconds(12);
+            route.*setting = value;
+            serve(std::move(route));
+            const auto peer = open("Sec-WebSocket-Extensions: permessage-deflate\r\n");
+            peer->block();
+            last().send(std::string(100'000, 'x'));
+            for (int i = 0; i < 5; ++i) advance(std::chrono::hours(1));
+            EXPECT_TRUE(last().isOpen());
+            EXPECT_FALSE(peer->isClosed());
+            last().close();
+            for (int i = 0; i < 5; ++i) advance(std::chrono::hours(1));
+            EXPECT_FALSE(peer->isClosed());
+            peer->unblock();
+            EXPECT_TRUE(peer->shown().ends_with("close(1000)"));
+        }
+    }
+}
+
+// A hundred thousand connections that came in one burst are due in the same round.
+TEST_F(WsDeadlineTest, PingsAreSentInTurns) {
+    WsRoute route = quietRoute();
+    route.pingInterval = seconds(12);
+    serve(std::move(route));
+    std::vector<std::unique_ptr<WsPeer>> peers;
+    for (int i = 0; i < 400; ++i) peers.push_back(open());
+    const auto pinged = [&] {
+        size_t count = 0;
+        for (const auto& peer : peers) count += peer->peer().transport().written().empty() ? 0U : 1U;
+        return count;
+    };
+    pass(11);
+    const size_t before = pinged();
+    clock().advance(seconds(1));
+    loop()->runOnce(Duration::zero());
+    EXPECT_EQ(pinged() - before, 256U);
+    loop()->runOnce(Duration::zero());
+    EXPECT_EQ(pinged() - before, 400U);
 }
 
 TEST_F(WsDeadlineTest, APongOrAnythingElseKeepsAPeerAlive) {
@@ -120,7 +229,7 @@ TEST_F(WsDeadlineTest, AConnectionThatIsPausedBehindAPingIsNotDropped) {
     route.pongTimeout = seconds(5);
     serve(std::move(route));
     const auto peer = open();
-    pass(20);
+    pass(12);
     EXPECT_EQ(peer->shown(), "ping()");
     last().pauseReading();
     peer->frame(WsOpcode::Pong, "").settle();
@@ -197,12 +306,28 @@ TEST_F(WsDeadlineTest, AReaderThatTakesNothingIsDropped) {
     const auto peer = open();
     peer->block();
     EXPECT_EQ(last().send(std::string(100'000, 'x')), WsSendStatus::Queued);
+    runRounds(1);
     pass(9);
     EXPECT_FALSE(peer->isClosed());
     pass(1);
     EXPECT_TRUE(peer->isClosed());
     ASSERT_EQ(closes.size(), 1U);
     EXPECT_EQ(closes[0].code, WsCloseCode::Abnormal);
+}
+
+// Only what was beyond highWaterBytes was watched: a little less was kept for a peer that took nothing, for ever.
+TEST_F(WsDeadlineTest, AReaderThatTakesNothingOfALittleIsDroppedToo) {
+    WsRoute route = quietRoute();
+    route.sendTimeout = seconds(10);
+    serve(std::move(route));
+    const auto peer = open();
+    peer->block();
+    EXPECT_EQ(last().send("a little"), WsSendStatus::Accepted);
+    runRounds(1);
+    pass(9);
+    EXPECT_FALSE(peer->isClosed());
+    pass(1);
+    EXPECT_TRUE(peer->isClosed());
 }
 
 TEST_F(WsDeadlineTest, AReaderThatTakesALittleIsNot) {
@@ -236,6 +361,7 @@ TEST_F(WsDeadlineTest, AReaderThatTakesNextToNothingIsDropped) {
     const auto peer = open();
     peer->block();
     last().send(std::string(100'000, 'x'));
+    runRounds(1);
     for (int i = 0; i < 10; ++i) {
         EXPECT_FALSE(peer->isClosed()) << i;
         pass(1);

@@ -1,6 +1,7 @@
 // A server that drains, and its WebSocket connections.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -56,6 +57,39 @@ TEST_F(WsDrainTest, TheyAreClosedEvenlyOverTheSpread) {
         }
         advance(seconds(1));
     }
+}
+
+TEST_F(WsDrainTest, ADrainClosesInTurns) {
+    for (const milliseconds spread : {milliseconds(0), milliseconds::min(), milliseconds(1)}) {
+        destroyServer();
+        opened.clear();
+        serve(WsRoute{}, {.drainSpread = spread});
+        std::vector<std::unique_ptr<WsPeer>> peers;
+        for (int i = 0; i < 400; ++i) peers.push_back(open());
+        const auto closed = [this] {
+            return std::count_if(opened.begin(), opened.end(), [](const auto& c) { return !c->isOpen(); });
+        };
+        drain();
+        EXPECT_LE(closed(), 256);
+        clock().advance(seconds(1));
+        loop()->runOnce(Duration::zero());
+        EXPECT_GE(closed(), 256);
+        loop()->runOnce(Duration::zero());
+        EXPECT_EQ(closed(), 400);
+    }
+}
+
+// It would be over in three hundred years.
+TEST_F(WsDrainTest, ASpreadWithoutEndClosesOneAtOnce) {
+    WsRoute route;
+    route.pingInterval = route.idleTimeout = milliseconds(0);
+    serve(std::move(route), {.drainSpread = milliseconds::max()});
+    const auto first = open();
+    const auto second = open();
+    drain();
+    for (int i = 0; i < 5; ++i) advance(std::chrono::hours(1));
+    EXPECT_FALSE(opened[0]->isOpen());
+    EXPECT_TRUE(opened[1]->isOpen());
 }
 
 // The drain begins at any moment of the handshake: either there is no WebSocket connection, or it is closed.

@@ -203,7 +203,7 @@ void expectInert(WsConnection& connection) {
     EXPECT_FALSE(connection.beginMessage());
     EXPECT_EQ(connection.sendPiece("x", true), WsSendStatus::Closed);
     EXPECT_FALSE(connection.subscribe("a"));
-    EXPECT_FALSE(connection.publish("a", "x"));
+    EXPECT_EQ(connection.publish("a", "x"), WsPublishStatus::Closed);
     connection.unsubscribe("a");
     connection.close();
     connection.abort();
@@ -274,7 +274,7 @@ TEST_F(WsLifetimeTest, TheServerMayGoBeforeItsConnections) {
     WsRoute route;
     route.onMessage = [](const WsConnectionPtr_t& c, std::string_view m, WsOpcode) {
         c->subscribe("a");
-        EXPECT_FALSE(c->publish("a", "nobody's"));
+        EXPECT_EQ(c->publish("a", "nobody's"), WsPublishStatus::Closed);
         c->send(m);
     };
     serve(std::move(route));

@@ -65,9 +65,31 @@ public:
         return true;
     }
 
+    // The same, and after each event the rest is kept, and the input goes.
+    bool feedKeeping(std::string_view bytes) {
+        auto copy = std::make_unique<char[]>(bytes.size());
+        std::copy(bytes.begin(), bytes.end(), copy.get());
+        std::span<char> input(copy.get(), bytes.size());
+        for (;;) {
+            const Event event = m_receiver.next(input);
+            if (event == Event::NeedMore) break;
+            note(event);
+            if (event == Event::Error || event == Event::Close) return false;
+            m_receiver.keep(input);
+            copy.reset();
+            EXPECT_EQ(m_receiver.hasRest(), !m_receiver.rest().empty() || m_receiver.canGoOn());
+            input = m_receiver.rest();
+        }
+        EXPECT_TRUE(input.empty());
+        m_receiver.dropRest();
+        EXPECT_FALSE(m_receiver.hasRest());
+        return true;
+    }
+
     WsReceiver& receiver() { return m_receiver; }
     const Outcome& outcome() const { return m_outcome; }
     size_t pieces() const { return m_pieces; }
+    size_t parts() const { return m_parts; }
     size_t largestPiece() const { return m_largestPiece; }
     const std::string& open() const { return m_open; }  // what came of a message that is not finished
 
@@ -80,6 +102,7 @@ private:
         const std::string payload(m_receiver.payload());
         const std::string kind = m_receiver.opcode() == WsOpcode::Text ? "text " : "binary ";
         switch (event) {
+            case Event::Part: ++m_parts; break;
             case Event::NeedMore:
             case Event::Error: break;
             case Event::Message: m_outcome.events.push_back(kind + payload); break;
@@ -104,6 +127,7 @@ private:
     Outcome m_outcome{};
     std::string m_open{};
     size_t m_pieces = 0;
+    size_t m_parts = 0;
     size_t m_largestPiece = 0;
 };
 
@@ -382,6 +406,37 @@ TEST(WsReceiverTest, MutatedTranscriptsHaveTheSameOutcomeAtEveryCut) {
             ASSERT_EQ(outcomeOf(settings, bytes, fragment), whole) << "round " << round << " at " << fragment;
         }
     }
+}
+
+// --- Keeping the rest ---
+
+TEST(WsReceiverTest, WhatIsKeptGoesOnWhereItStopped) {
+    std::string text;  // three pieces long, and some hundred bytes when it is compressed
+    while (text.size() < 40'000) text += std::to_string(text.size() % 7) + std::string(1000, 'x');
+    const std::string payload = compressed(text);
+    const std::string bytes = clientFrame(WsOpcode::Text, payload.substr(0, 5), false, true) +
+                              clientFrame(WsOpcode::Ping, "ping") +
+                              clientFrame(WsOpcode::Continuation, payload.substr(5)) +
+                              clientFrame(WsOpcode::Binary, "plain") + clientClose(1001);
+    for (const bool inPieces : {true, false}) {
+        WsReceiver::Settings settings = inflating();
+        settings.inPieces = inPieces;
+        const Outcome expected = outcomeOf(settings, bytes);
+        EXPECT_EQ(expected.events.size(), 4U);
+        for (size_t cut = 0; cut <= bytes.size(); ++cut) {
+            Drive drive(settings);
+            if (drive.feedKeeping(bytes.substr(0, cut))) drive.feedKeeping(bytes.substr(cut));
+            ASSERT_EQ(drive.outcome(), expected) << cut;
+        }
+    }
+}
+
+// A message that is decompressed takes turns although nothing of it can be handed out.
+TEST(WsReceiverTest, PartsOfACompressedMessageAreTold) {
+    Drive drive(inflating());
+    drive.feed(clientFrame(WsOpcode::Binary, compressed(std::string(1 << 20, 'x')), true, true));
+    EXPECT_GE(drive.parts(), 63U);
+    EXPECT_EQ(drive.outcome().events.size(), 1U);
 }
 
 }  // namespace

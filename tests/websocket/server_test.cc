@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "http/origin.h"
 #include "http/responder.h"
 #include "http/router.h"
 #include "tests/websocket/ws_fixture.h"
@@ -65,14 +66,16 @@ TEST_F(WsServerTest, BrokenHandshakesGet400) {
     EXPECT_EQ(askWith({kOffer, kVersion13, kKey, kKey}).status, 400);
     EXPECT_EQ(askWith({kOffer, kKey}).status, 400);
     EXPECT_EQ(askWith({kOffer, kKey, kVersion13, kVersion13}).status, 400);
-    EXPECT_EQ(askWith({kOffer, kKey, "Sec-WebSocket-Version: x\r\n"}).status, 400);
-    EXPECT_EQ(askWith({kOffer, kKey, kVersion13, "Sec-WebSocket-Protocol: a,,b\r\n"}).status, 400);
+    EXPECT_EQ(askWith({kOffer, kKey, "Sec-WebSocket-Version:\r\n"}).status, 400);
+    EXPECT_EQ(askWith({kOffer, kKey, "Sec-WebSocket-Version: 13, 8\r\n"}).status, 400);
+    EXPECT_EQ(askWith({kOffer, kKey, kVersion13, "Sec-WebSocket-Protocol: a b\r\n"}).status, 400);
     EXPECT_EQ(askWith({kOffer, kKey, kVersion13, "Sec-WebSocket-Extensions: ;\r\n"}).status, 400);
 }
 
 TEST_F(WsServerTest, OtherVersionsGet426WithOurs) {
     routeEcho();
-    for (const std::string_view version : {"8", "12", "14", "255"}) {
+    // A version that cannot exist (256, RFC 6455 §4.3) was a 400 that did not say which one works.
+    for (const std::string_view version : {"8", "12", "14", "255", "256", "013", "x", "4294967309"}) {
         const Reply reply = askWith({kOffer, kKey, "Sec-WebSocket-Version: ", version, "\r\n"});
         EXPECT_EQ(reply.status, 426) << version;
         EXPECT_EQ(reply.header("Sec-WebSocket-Version"), "13");
@@ -80,6 +83,35 @@ TEST_F(WsServerTest, OtherVersionsGet426WithOurs) {
         EXPECT_EQ(reply.count("Upgrade"), 1U);
         EXPECT_EQ(reply.header("Connection"), "Upgrade");
     }
+}
+
+// RFC 6455 §4.4, though it is no other version that they ask for.
+TEST_F(WsServerTest, BrokenVersionsAreToldOurs) {
+    routeEcho();
+    for (const std::string_view version :
+         {"", "Sec-WebSocket-Version:\r\n", "Sec-WebSocket-Version: 13, 8\r\n"}) {
+        const Reply reply = askWith({kOffer, kKey, version});
+        EXPECT_EQ(reply.status, 400) << version;
+        EXPECT_EQ(reply.header("Sec-WebSocket-Version"), "13") << version;
+    }
+    EXPECT_FALSE(askWith({kOffer, kVersion13}).has("Sec-WebSocket-Version"));
+}
+
+// Some clients and proxies send the fields with nothing in them: no offer, as if they were not there.
+TEST_F(WsServerTest, EmptyOffersAreNone) {
+    WsRoute route = echoRoute();
+    route.subprotocols = {"chat"};
+    route.compression = WsCompression::Shared;
+    ws().route("/echo", std::move(route));
+    for (const std::string_view fields : {"Sec-WebSocket-Protocol:\r\n", "Sec-WebSocket-Extensions:\r\n",
+                                          "Sec-WebSocket-Protocol: ,\r\nSec-WebSocket-Extensions: ,\r\n"}) {
+        const auto peer = open("/echo", fields);
+        EXPECT_EQ(peer->reply().status, 101) << fields;
+        EXPECT_FALSE(peer->reply().has("Sec-WebSocket-Protocol")) << fields;
+        EXPECT_FALSE(peer->reply().has("Sec-WebSocket-Extensions")) << fields;
+    }
+    EXPECT_EQ(open("/echo", "Sec-WebSocket-Protocol: a,,chat\r\n")->reply().header("Sec-WebSocket-Protocol"),
+              "chat");
 }
 
 TEST_F(WsServerTest, ARefusedConnectionGoesOnWithHttp) {
@@ -128,13 +160,13 @@ TEST_F(WsServerTest, OtherTokensAreIgnored) {
 
 TEST_F(WsServerTest, OriginsAreChecked) {
     WsRoute route = echoRoute();
-    route.checkOrigin = [](std::string_view origin, const HttpRequest& request) {
-        return origin.empty() || origin == "https://" + std::string(request.header("Host"));
-    };
+    route.checkOrigin = isOwnOrigin;
     ws().route("/echo", std::move(route));
     EXPECT_EQ(askOne(upgradeRequest("/echo", "Origin: https://evil.example\r\n")).status, 403);
     EXPECT_EQ(askOne(upgradeRequest("/echo", "Origin: null\r\n")).status, 403);
+    EXPECT_EQ(askOne(upgradeRequest("/echo", "Origin: https://example.com:8443\r\n")).status, 403);
     open("/echo", "Origin: https://example.com\r\n");
+    open("/echo", "Origin: https://Example.com:443\r\n");
     open("/echo");
 }
 

@@ -68,10 +68,10 @@ TEST_F(WsTopicsTest, OneCopyHoweverManyFiltersMatch) {
     for (const char* const filter : {"a/b", "a/+", "a/#", "#", "+/b"}) EXPECT_TRUE(last().subscribe(filter));
     EXPECT_TRUE(last().subscribe("a/b"));
     EXPECT_FALSE(last().subscribe("a/#/b"));
-    EXPECT_TRUE(ws().topics()->publish("a/b", "once"));
-    EXPECT_TRUE(ws().topics()->publish("c", "by # alone"));
-    EXPECT_FALSE(ws().topics()->publish("a/+", "no topic"));
-    EXPECT_FALSE(ws().topics()->publish("", "no topic"));
+    EXPECT_EQ(ws().topics()->publish("a/b", "once"), WsPublishStatus::Accepted);
+    EXPECT_EQ(ws().topics()->publish("c", "by # alone"), WsPublishStatus::Accepted);
+    EXPECT_EQ(ws().topics()->publish("a/+", "no topic"), WsPublishStatus::Invalid);
+    EXPECT_EQ(ws().topics()->publish("", "no topic"), WsPublishStatus::Invalid);
     EXPECT_EQ(peer->shown(), "text(once) text(by # alone)");
     EXPECT_EQ(ws().topics()->stats().published, 2U);
     EXPECT_EQ(ws().topics()->stats().delivered, 2U);
@@ -157,7 +157,131 @@ TEST_F(WsTopicsTest, ABatchOfOtherThreadsWakesTheLoopOnce) {
     EXPECT_EQ(peer->frames().size(), 100U);
 }
 
+// --- The inbox's limits ---
+
+WsServer::Settings smallInbox(size_t items, size_t bytes) {
+    return {.topics =
+                std::make_shared<WsTopics>(WsTopics::Settings{.inboxItems = items, .inboxBytes = bytes})};
+}
+
+TEST_F(WsTopicsTest, APublicationThatDoesNotFitIsRefused) {
+    struct Row {
+        size_t items;
+        size_t bytes;
+        size_t payloadBytes;
+        size_t most;
+    };
+    const Row rows[] = {
+        {10, 1 << 20, 0, 10}, {1000, 10'000, 0, 28}, {1000, 10'000, 2000, 4}, {10, 100, 5000, 1}};
+    for (const Row& row : rows) {
+        destroyServer();
+        serve(WsRoute{}, smallInbox(row.items, row.bytes));
+        const auto peer = open();
+        last().subscribe("t");
+        for (int round = 0; round < 2; ++round) {  // there is room again when they are delivered
+            size_t accepted = 0;
+            while (last().publish("t", std::string(row.payloadBytes, 'p')) == WsPublishStatus::Accepted)
+                ASSERT_LE(++accepted, row.most);
+            EXPECT_GE(accepted, row.most / 2);
+            EXPECT_EQ(ws().topics()->publish("t", ""), WsPublishStatus::Full);
+            EXPECT_EQ(peer->frames().size(), accepted);
+        }
+        EXPECT_EQ(ws().topics()->stats().refused, 4U);
+    }
+}
+
+TEST_F(WsTopicsTest, WhatOtherThreadsAskOfConnectionsCountsToo) {
+    WsRoute route;
+    route.overflow = WsOverflow::DropNewest;
+    serve(std::move(route), smallInbox(10, 1 << 20));
+    const auto peer = open();
+    const auto connection = opened.back();
+    connection->subscribe("old");
+    std::thread([&] {
+        for (int i = 0; i < 4; ++i) EXPECT_EQ(connection->send(""), WsSendStatus::Accepted);
+        for (int i = 0; i < 3; ++i) EXPECT_EQ(connection->ping(), WsSendStatus::Accepted);
+        for (int i = 0; i < 3; ++i) EXPECT_TRUE(connection->subscribe("new"));
+        EXPECT_EQ(connection->send(""), WsSendStatus::Dropped);
+        EXPECT_EQ(connection->ping(), WsSendStatus::Dropped);
+        EXPECT_FALSE(connection->subscribe("another"));
+        EXPECT_EQ(connection->publish("new", "p"), WsPublishStatus::Full);
+        // What ends something is never lost, and asked for once.
+        connection->unsubscribe("old");
+        EXPECT_TRUE(connection->isOpen());
+        for (int i = 0; i < 100; ++i) connection->close(WsCloseCode::GoingAway, "enough");
+        EXPECT_FALSE(connection->isOpen());
+        EXPECT_EQ(connection->send("late"), WsSendStatus::Closed);
+        EXPECT_LT(connection->queuedBytes(), 12 * 300U);
+    }).join();
+    EXPECT_EQ(peer->shown(), "text() text() text() text() ping() ping() ping() close(1001 enough)");
+    EXPECT_EQ(ws().topics()->stats().subscriptions, 1U);
+    peer->close(1001).settle();
+    EXPECT_TRUE(peer->isClosed());
+}
+
+// An empty message counted nothing, and a thread could post them without end while the loop was busy.
+TEST_F(WsTopicsTest, EmptyMessagesOfOtherThreadsAreBoundedForEachConnection) {
+    for (const WsOverflow overflow : {WsOverflow::DropNewest, WsOverflow::Close}) {
+        destroyServer();
+        WsRoute route;
+        route.overflow = overflow;
+        route.maxQueuedBytes = 10'000;
+        serve(std::move(route));
+        const auto peer = open();
+        const auto connection = opened.back();
+        size_t accepted = 0;
+        std::thread([&] {
+            for (int i = 0; i < 10'000; ++i) {
+                const WsSendStatus status = connection->send("");
+                accepted += status == WsSendStatus::Accepted || status == WsSendStatus::Queued ? 1 : 0;
+            }
+        }).join();
+        EXPECT_GE(accepted, 30U);
+        EXPECT_LE(accepted, 100U);
+        const bool isClosed = overflow == WsOverflow::Close;
+        EXPECT_EQ(connection->isOpen(), !isClosed);
+        EXPECT_EQ(peer->frames().size(), accepted + (isClosed ? 1 : 0));
+    }
+}
+
 // --- Across loops ---
+
+// Two loops and one that stands still: what its inbox has no room for reaches nobody, so all see the same.
+TEST_F(WsThreadsTest, APublicationReachesAllLoopsOrNone) {
+    std::atomic<bool> isHeld{false};
+    std::atomic<bool> isReleased{false};
+    WsRoute route;
+    route.maxQueuedBytes = 64 << 20;
+    route.onMessage = [&](const WsConnectionPtr_t&, std::string_view, WsOpcode) {
+        isHeld = true;
+        waitUntil([&] { return isReleased.load(); });
+    };
+    start(2, std::move(route));
+    std::vector<std::unique_ptr<WsClient>> clients;
+    for (int i = 0; i < 16; ++i) {
+        const std::string name = std::to_string(i);
+        clients.push_back(std::make_unique<WsClient>(address, "/" + name));
+        ASSERT_TRUE(connection(name)->subscribe("t"));
+    }
+    ASSERT_TRUE(waitUntil([&] { return ws.topics()->subscribers("t") == 16; }));
+    ASSERT_TRUE(clients[0]->send("hold"));
+    ASSERT_TRUE(waitUntil([&] { return isHeld.load(); }));
+    uint64_t accepted = 0;
+    uint64_t refused = 0;
+    const size_t most = ws.topics()->settings().inboxItems;
+    while (refused < 1000) {
+        const WsPublishStatus status = ws.topics()->publish("t", std::to_string(accepted));
+        ++(status == WsPublishStatus::Accepted ? accepted : refused);
+        ASSERT_LE(accepted, most);
+    }
+    isReleased = true;
+    EXPECT_EQ(accepted, most);
+    EXPECT_EQ(ws.topics()->stats().refused, refused);
+    for (uint64_t i = 0; i < accepted; ++i) {
+        for (const auto& client : clients) ASSERT_EQ(client->receive().payload, std::to_string(i));
+    }
+    EXPECT_EQ(ws.topics()->stats().delivered, accepted * 16);
+}
 
 TEST_F(WsThreadsTest, PublicationsReachTheSubscribersOfAllLoopsInOrder) {
     start(3);
@@ -213,7 +337,7 @@ TEST_F(WsThreadsTest, WhoSubscribesAndThenPublishesReceivesIt) {
     for (int i = 0; i < 200; ++i) {
         const std::string topic = "t/" + std::to_string(i);
         ASSERT_TRUE(c->subscribe(topic));
-        ASSERT_TRUE(c->publish(topic, topic));
+        ASSERT_EQ(c->publish(topic, topic), WsPublishStatus::Accepted);
         ASSERT_EQ(client.receive().payload, topic);
         c->unsubscribe(topic);
     }

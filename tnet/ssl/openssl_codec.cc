@@ -7,8 +7,11 @@
 #include <climits>
 #include <cstring>
 #include <new>
+#include <optional>
+#include <utility>
 
 #include "tnet/ssl/ssl_error.h"
+#include "tnet/ssl/thread_cache.h"
 
 namespace tnet {
 namespace {
@@ -28,14 +31,17 @@ int writeOutput(BIO*, const char* bytes, size_t size, size_t* written) {
 
 int readInput(BIO* bio, char* into, size_t size, size_t* read) {
     BIO_clear_retry_flags(bio);
-    ByteBuffer& input = SslBuffers::ofThread().input;
-    if (input.empty()) {
+    SslBuffers& buffers = SslBuffers::ofThread();
+    // One whole record at a time: a part of one would cost the connection a buffer inside OpenSSL.
+    const size_t recordBytes = buffers.turn.isOver() ? 0 : firstRecordBytes(buffers.input.view());
+    if (recordBytes == 0) {
         BIO_set_retry_read(bio);
         return 0;
     }
-    *read = std::min(size, input.size());
-    std::memcpy(into, input.data(), *read);
-    input.consume(*read);
+    *read = std::min(size, recordBytes);
+    std::memcpy(into, buffers.input.data(), *read);
+    buffers.input.consume(*read);
+    buffers.turn.spend(*read);
     return 1;
 }
 
@@ -59,6 +65,39 @@ const BIO_METHOD* bufferMethod() {
     return method;
 }
 
+// The connections of a thread that were read last. They keep OpenSSL's buffer for that, 17 KiB, which to free and allocate
+// for each record takes longer than to decrypt a short one. Idle ones have none.
+class WarmConnections {
+public:
+    WarmConnections() = default;
+    ~WarmConnections() {
+        for (SSL* const each : m_ssls) SSL_free(each);
+    }
+    WarmConnections(const WarmConnections&) = delete;
+    WarmConnections& operator=(const WarmConnections&) = delete;
+
+    // Returns its place, which to give the next time.
+    uint8_t use(SSL* ssl, uint8_t place) {
+        if (m_ssls[place] == ssl) return place;
+        place = m_next;
+        m_next = static_cast<uint8_t>((m_next + 1) % m_ssls.size());
+        if (m_ssls[place] != nullptr) SSL_free_buffers(m_ssls[place]);
+        SSL_free(m_ssls[place]);
+        // Its own reference: a connection may be destroyed by another thread, with a loop that has ended.
+        SSL_up_ref(ssl);
+        m_ssls[place] = ssl;
+        return place;
+    }
+
+    void forget(SSL* ssl, uint8_t place) {
+        if (m_ssls[place] == ssl) SSL_free(std::exchange(m_ssls[place], nullptr));
+    }
+
+private:
+    std::array<SSL*, 64> m_ssls{};
+    uint8_t m_next = 0;
+};
+
 // What earlier calls of anybody left in the thread's error queue would be taken for ours by SSL_get_error.
 void forgetErrors() {
     if (ERR_peek_error() != 0) ERR_clear_error();
@@ -75,6 +114,8 @@ OpensslCodec::OpensslCodec(SslPtr_t ssl) : m_ssl(std::move(ssl)) {
 OpensslCodec::~OpensslCodec() {
     // Without it OpenSSL takes a connection that ended without close_notify for broken, and its session with it.
     SSL_set_shutdown(m_ssl.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    if (WarmConnections* const warm = ThreadCache<WarmConnections>::find())
+        warm->forget(m_ssl.get(), m_warmPlace);
 }
 
 SslCodec::Opened OpensslCodec::handshake(SslBuffers&) {
@@ -86,22 +127,57 @@ SslCodec::Opened OpensslCodec::handshake(SslBuffers&) {
     return failed(reason);
 }
 
-SslCodec::Opened OpensslCodec::open(SslBuffers&, char* into, size_t size) {
+// While it exists, the buffer for reading stays.
+class OpensslCodec::KeptBuffer {
+public:
+    explicit KeptBuffer(OpensslCodec& codec) : m_ssl(codec.m_ssl.get()) {
+        WarmConnections* const warm = ThreadCache<WarmConnections>::lasting();
+        if (warm == nullptr) return;
+        codec.m_warmPlace = warm->use(m_ssl, codec.m_warmPlace);
+        SSL_clear_mode(m_ssl, SSL_MODE_RELEASE_BUFFERS);
+    }
+    ~KeptBuffer() { SSL_set_mode(m_ssl, SSL_MODE_RELEASE_BUFFERS); }
+    KeptBuffer(const KeptBuffer&) = delete;
+    KeptBuffer& operator=(const KeptBuffer&) = delete;
+
+private:
+    SSL* const m_ssl;
+};
+
+SslCodec::Opened OpensslCodec::open(SslBuffers& buffers, char* into, size_t size) {
     size_t opened = 0;
+    std::optional<KeptBuffer> kept;
     while (opened < size) {
-        forgetErrors();
+        // OpenSSL would go a long way to find out that there is nothing.
+        const bool mayHaveMore = !buffers.turn.isOver() && firstRecordBytes(buffers.input.view()) > 0;
+        if (!mayHaveMore && !hasPendingInput()) return {Status::NeedsInput, opened};
+        if (!kept) {
+            kept.emplace(*this);
+            forgetErrors();
+        }
         size_t bytes = 0;
         const int result = SSL_read_ex(m_ssl.get(), into + opened, size - opened, &bytes);
         opened += bytes;
         if (result == 1) continue;
         const int reason = SSL_get_error(m_ssl.get(), result);
-        if (reason == SSL_ERROR_WANT_READ) return {Status::NeedsInput, opened};
+        if (reason == SSL_ERROR_WANT_READ) continue;  // a record without data
         if (reason == SSL_ERROR_ZERO_RETURN) return {Status::End, opened};
         Opened failure = failed(reason);
         failure.bytes = opened;
         return failure;
     }
     return {Status::Ok, opened};
+}
+
+// OpenSSL has a buffer for the longest record while it writes any. That of short records is one that malloc has at hand.
+void OpensslCodec::fitWriteBuffer(size_t recordBytes) {
+    constexpr size_t kShortRecordBytes = 768;
+    const bool isShort = recordBytes <= kShortRecordBytes;
+    if (isShort == m_isWritingShort) return;
+    m_isWritingShort = isShort;
+    const auto most = static_cast<long>(isShort ? kShortRecordBytes : kMaxRecordPlainBytes);
+    SSL_ctrl(m_ssl.get(), SSL_CTRL_SET_MAX_SEND_FRAGMENT, most, nullptr);
+    SSL_ctrl(m_ssl.get(), SSL_CTRL_SET_SPLIT_SEND_FRAGMENT, most, nullptr);
 }
 
 bool OpensslCodec::seal(SslBuffers&, PlainPieces& plain) {
@@ -118,7 +194,7 @@ bool OpensslCodec::seal(SslBuffers&, PlainPieces& plain) {
         }
         record = gathered.data();
     }
-    forgetErrors();
+    fitWriteBuffer(size);
     size_t written = 0;
     return SSL_write_ex(m_ssl.get(), record, size, &written) == 1 && written == size;
 }

@@ -3,6 +3,8 @@
 // Internal to //tnet/ssl. Threads: one. Lifetime: its transport's.
 #pragma once
 
+#include <cstdint>
+
 #include "tnet/ssl/ssl_codec.h"
 #include "tnet/ssl/ssl_handle.h"
 
@@ -25,9 +27,14 @@ public:
     bool hasPendingInput() const override { return SSL_pending(m_ssl.get()) > 0; }
 
 private:
+    class KeptBuffer;
+
     Opened failed(int reason);
+    void fitWriteBuffer(size_t recordBytes);
 
     SslPtr_t m_ssl;
+    bool m_isWritingShort = false;
+    uint8_t m_warmPlace = 0;  // of its thread's warm connections, if it is there
 };
 
 }  // namespace tnet

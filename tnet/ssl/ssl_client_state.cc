@@ -11,6 +11,7 @@
 #include <tuple>
 #include <vector>
 
+#include "tnet/ssl/openssl_compat.h"
 #include "tnet/ssl/ssl_certificate.h"
 #include "tnet/ssl/ssl_defaults.h"
 #include "tnet/ssl/ssl_error.h"
@@ -71,9 +72,8 @@ bool expectName(SSL* ssl, const std::string& name) {
     // An embedded NUL would cut it short for SNI; an empty name would check nothing, and one that begins with a dot
     // stands for all names below it with OpenSSL.
     if (name.empty() || name.front() == '.' || name.find('\0') != std::string::npos) return false;
-    SSL_set_hostflags(ssl, kHostFlags);
     // The macro for it has a C cast.
-    return SSL_set1_host(ssl, name.c_str()) == 1 &&
+    return expectDnsName(ssl, name, kHostFlags) &&
            SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
                     const_cast<char*>(name.c_str())) == 1;
 }

@@ -2,14 +2,18 @@
 
 #include <algorithm>
 #include <cassert>
-#include <memory>
 
 namespace tnet {
 
-SslBuffers& SslBuffers::ofThread() {
-    // On the heap: a thread without TLS has none, and thread-local storage is small.
-    static thread_local const std::unique_ptr<SslBuffers> buffers = std::make_unique<SslBuffers>();
-    return *buffers;
+size_t firstRecordBytes(std::string_view bytes) {
+    if (bytes.size() < kRecordHeaderBytes) return 0;
+    const auto byteAt = [bytes](size_t i) { return static_cast<uint8_t>(bytes[i]); };
+    const size_t bodyBytes = static_cast<size_t>(byteAt(3)) << 8 | byteAt(4);
+    const bool isRecord = byteAt(0) >= static_cast<uint8_t>(RecordType::ChangeCipherSpec) &&
+                          byteAt(0) <= static_cast<uint8_t>(RecordType::ApplicationData) && byteAt(1) == 3 &&
+                          bodyBytes <= kMaxRecordBodyBytes;
+    if (!isRecord) return bytes.size();
+    return bytes.size() >= kRecordHeaderBytes + bodyBytes ? kRecordHeaderBytes + bodyBytes : 0;
 }
 
 iovec PlainPieces::next(size_t most) {

@@ -13,21 +13,39 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <system_error>
 
 #include "tnet/byte_buffer.h"
+#include "tnet/ssl/thread_cache.h"
+#include "tnet/turn.h"
 
 namespace tnet {
+
+inline constexpr size_t kRecordHeaderBytes = 5;
 
 // RFC 8446 §5.1, RFC 5246 §6.2: what one record may carry.
 inline constexpr size_t kMaxRecordPlainBytes = 16384;
 
-struct SslBuffers {
-    ByteBuffer input{};   // records that came and are not opened yet
-    ByteBuffer output{};  // records to send
+// RFC 8446 §5.2: what it may be long without its header. TLS 1.2 allows more, which none of its ciphers here uses.
+inline constexpr size_t kMaxRecordBodyBytes = kMaxRecordPlainBytes + 256;
 
-    static SslBuffers& ofThread();
+enum class RecordType : uint8_t { ChangeCipherSpec = 20, Alert = 21, Handshake = 22, ApplicationData = 23 };
+
+// What one read may open. A record without data, a KeyUpdate for one, costs as much as one with some.
+inline constexpr TurnBudget kRecordsTurn{.steps = 64, .bytes = SIZE_MAX};
+
+struct SslBuffers {
+    ByteBuffer input{};       // records that came and are not opened yet
+    ByteBuffer output{};      // records to send
+    Turn turn{kRecordsTurn};  // of the call that uses the buffers: what may still be opened
+
+    static SslBuffers& ofThread() { return ThreadCache<SslBuffers>::get(); }
 };
+
+// How long the first record of `bytes` is, header included; 0 if it is not there as a whole. What does not begin as
+// a record that one may send is as long as what there is of it: to be refused at once, without waiting for more.
+size_t firstRecordBytes(std::string_view bytes);
 
 // The pieces of a write, record by record.
 class PlainPieces {
@@ -54,7 +72,7 @@ class SslCodec {
 public:
     enum class Status : uint8_t {
         Ok,          // `into` is full, or nothing more can be put into it
-        NeedsInput,  // all whole records of the input are opened
+        NeedsInput,  // all whole records of the input are opened, or the turn is over
         End,         // the peer's close_notify
         Failed,      // see error; the alert that says so to the peer is in the output
     };

@@ -1,5 +1,7 @@
 #include "tnet/ssl/ssl_context.h"
 
+#include <openssl/evp.h>
+
 #include <cassert>
 #include <utility>
 
@@ -22,16 +24,30 @@ void addFiles(std::vector<std::string>& files, const SslCertificateFiles& certif
     addFile(files, certificate.ocspFile);
 }
 
-std::shared_ptr<SslTransport::Shared> makeShared(bool kernelTls, std::string plainAnswer = {}) {
+std::shared_ptr<SslTransport::Shared> makeShared(const SslServerSettings& settings) {
     auto shared = std::make_shared<SslTransport::Shared>();
-    shared->kernelTls = kernelTls;
-    shared->plainAnswer = std::move(plainAnswer);
+    shared->isCompact = settings.compactConnections;
+    shared->kernelTls = settings.kernelTls;
+    shared->plainAnswer = settings.plainAnswer;
     return shared;
+}
+
+// What is FIPS-validated includes the key schedule and the records: ours are not.
+Status checkCompact(const SslServerSettings& settings) {
+    if (settings.kernelTls && !settings.compactConnections)
+        return makeError(std::errc::invalid_argument, "kernelTls: needs compactConnections");
+    if (settings.compactConnections && EVP_default_properties_is_fips_enabled(nullptr) == 1)
+        return makeError(
+            std::errc::not_supported,
+            "compactConnections: OpenSSL is set up for FIPS, and the records of compact connections "
+            "are not OpenSSL's");
+    return Done{};
 }
 
 class ServerContext final : public SslContext, public std::enable_shared_from_this<ServerContext> {
 public:
     static Result<SslContextPtr_t> create(SslServerSettings settings) {
+        if (const Status checked = checkCompact(settings); !checked) return checked.error();
         SslTicketKeysPtr_t keys;
         if (settings.ticketLifetime > std::chrono::seconds::zero()) {
             auto made = SslTicketKeys::create(settings.ticketLifetime);
@@ -48,7 +64,7 @@ public:
     ServerContext(SslServerSettings settings, SslTicketKeysPtr_t keys, StatePtr_t state)
         : m_settings(std::move(settings)),
           m_ticketKeys(std::move(keys)),
-          m_shared(makeShared(m_settings.kernelTls, m_settings.plainAnswer)),
+          m_shared(makeShared(m_settings)),
           m_state(std::move(state)) {}
 
     TransportFactory_t accepting() override {
@@ -78,7 +94,7 @@ public:
 private:
     static Result<StatePtr_t> load(const SslServerSettings& settings, const SslTicketKeysPtr_t& keys) {
         auto state = SslServerState::create(settings, keys);
-        if (state) SslTransport::prepare((*state)->context());
+        if (state && settings.compactConnections) SslTransport::prepareCompact((*state)->context());
         return state;
     }
 
@@ -91,7 +107,7 @@ private:
 class ClientContext final : public SslContext, public std::enable_shared_from_this<ClientContext> {
 public:
     static Result<SslContextPtr_t> create(SslClientSettings settings) {
-        auto state = load(settings);
+        auto state = SslClientState::create(settings);
         if (!state) return state.error();
         return SslContextPtr_t(std::make_shared<ClientContext>(std::move(settings), std::move(*state)));
     }
@@ -99,7 +115,7 @@ public:
     using StatePtr_t = std::shared_ptr<const SslClientState>;
     ClientContext(SslClientSettings settings, StatePtr_t state)
         : m_settings(std::move(settings)),
-          m_shared(makeShared(m_settings.kernelTls)),
+          m_shared(std::make_shared<SslTransport::Shared>()),
           m_state(std::move(state)) {}
 
     TransportFactory_t accepting() override {
@@ -114,7 +130,7 @@ public:
     }
 
     Status reload() override {
-        return m_state.reload([this] { return load(m_settings); });
+        return m_state.reload([this] { return SslClientState::create(m_settings); });
     }
 
     std::vector<std::string> files() const override {
@@ -127,12 +143,6 @@ public:
     SslStats stats() const override { return m_shared->counters.read(); }
 
 private:
-    static Result<StatePtr_t> load(const SslClientSettings& settings) {
-        auto state = SslClientState::create(settings);
-        if (state) SslTransport::prepare((*state)->context());
-        return state;
-    }
-
     const SslClientSettings m_settings;
     const std::shared_ptr<SslTransport::Shared> m_shared;
     SslCurrent<SslClientState> m_state;

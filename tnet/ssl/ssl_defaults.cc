@@ -1,5 +1,6 @@
 #include "tnet/ssl/ssl_defaults.h"
 
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/x509_vfy.h>
 
@@ -22,6 +23,10 @@ constexpr const char* kGroups = "X25519:P-256:P-384";
 
 constexpr uint64_t kOptions = SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                               SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA;
+
+// What OpenSSL has for the process stays until the process ends. Otherwise OpenSSL would clean up when atexit() says so,
+// before static objects with open connections are destroyed, which still need it.
+[[maybe_unused]] const int s_initialized = OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);
 
 std::string quoted(const char* setting, const std::string& value) {
     return std::string(setting) + " \"" + value + "\"";
@@ -46,6 +51,8 @@ Result<SslCtxPtr_t> makeSslCtx(const SSL_METHOD* method, const SslProtocolSettin
     SSL_CTX_set_options(ctx, kOptions);
     // Without NO_AUTO_CHAIN OpenSSL would look for intermediates among the CAs that sign clients' certificates.
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
+    // A record with one read instead of two: OpensslCodec's BIO gives no more than that.
+    SSL_CTX_set_read_ahead(ctx, 1);
     SSL_CTX_set_max_early_data(ctx, 0);
     if (!setGroups(ctx)) return makeOpensslError(kGroups);
     const std::string& ciphers = settings.ciphers;

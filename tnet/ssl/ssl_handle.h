@@ -3,6 +3,7 @@
 
 #include <openssl/bio.h>
 #include <openssl/evp.h>
+#include <openssl/kdf.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
@@ -31,6 +32,7 @@ using X509ChainPtr_t = std::unique_ptr<STACK_OF(X509), X509ChainDelete>;
 using X509StorePtr_t = std::unique_ptr<X509_STORE, SslDelete<X509_STORE_free>>;
 using PrivateKeyPtr_t = std::unique_ptr<EVP_PKEY, SslDelete<EVP_PKEY_free>>;
 using DigestCtxPtr_t = std::unique_ptr<EVP_MD_CTX, SslDelete<EVP_MD_CTX_free>>;
+using KdfCtxPtr_t = std::unique_ptr<EVP_KDF_CTX, SslDelete<EVP_KDF_CTX_free>>;
 using CipherPtr_t = std::unique_ptr<EVP_CIPHER, SslDelete<EVP_CIPHER_free>>;
 using CipherCtxPtr_t = std::unique_ptr<EVP_CIPHER_CTX, SslDelete<EVP_CIPHER_CTX_free>>;
 

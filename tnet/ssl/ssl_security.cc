@@ -10,6 +10,8 @@
 #include <string_view>
 #include <utility>
 
+#include "tnet/ssl/thread_cache.h"
+
 namespace tnet {
 namespace {
 
@@ -143,7 +145,7 @@ private:
 }  // namespace
 
 SecurityInfoPtr_t securityOf(SSL* ssl) {
-    thread_local Recent recent;
+    Recent& recent = ThreadCache<Recent>::get();
     X509* const certificate = verifiedPeer(ssl);
     Agreed agreed{viewOf(SSL_get_version(ssl)),
                   viewOf(SSL_CIPHER_get_name(SSL_get_current_cipher(ssl))),

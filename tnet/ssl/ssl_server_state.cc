@@ -10,10 +10,12 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <tuple>
 #include <vector>
 
+#include "tnet/ssl/openssl_compat.h"
 #include "tnet/ssl/ssl_certificate.h"
 #include "tnet/ssl/ssl_defaults.h"
 #include "tnet/ssl/ssl_error.h"
@@ -114,14 +116,60 @@ int onTicketKey(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX
     return isSpent ? SslTicketKeys::kRenew : outcome;
 }
 
-// A client that resumes shows no certificate; the one it has shown may have expired since.
+// --- Which name a session was made for ---
+
+// The first name of a server_name extension (RFC 6066 §3); empty if it is malformed, which OpenSSL refuses later.
+std::string_view nameIn(std::string_view extension) {
+    constexpr size_t kHeaderBytes = 5;  // the list's length, the type, the name's length
+    if (extension.size() < kHeaderBytes || extension[2] != TLSEXT_NAMETYPE_host_name) return {};
+    const size_t size =
+        static_cast<size_t>(static_cast<uint8_t>(extension[3])) << 8 | static_cast<uint8_t>(extension[4]);
+    extension.remove_prefix(kHeaderBytes);
+    return size <= extension.size() ? extension.substr(0, size) : std::string_view();
+}
+
+// What the ClientHello that OpenSSL is looking at asks for: tickets are decrypted before its extensions are read.
+thread_local std::string_view t_askedName;
+
+int onClientHello(SSL* ssl, int*, void*) {
+    t_askedName = {};
+    const unsigned char* extension = nullptr;
+    size_t size = 0;
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &extension, &size) == 1)
+        t_askedName = nameIn({reinterpret_cast<const char*>(extension), size});
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+bool isSameName(std::string_view one, std::string_view other) {
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+    return std::equal(one.begin(), one.end(), other.begin(), other.end(),
+                      [lower](char a, char b) { return lower(a) == lower(b); });
+}
+
+// A ticket knows which name was asked for, also one that no certificate has.
+int onTicketMade(SSL* ssl, void*) {
+    if (SSL_session_reused(ssl) == 1) return 1;  // it goes on, and knows already
+    const char* const name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    const std::string_view asked = name != nullptr ? name : "";
+    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), asked.data(), asked.size());
+}
+
+bool isForAskedName(SSL_SESSION* session) {
+    void* bytes = nullptr;
+    size_t size = 0;
+    if (SSL_SESSION_get0_ticket_appdata(session, &bytes, &size) != 1) return false;
+    return isSameName({static_cast<const char*>(bytes), size}, t_askedName);
+}
+
+// RFC 6066 §3: no session goes on under another name than it was made for. And a client that resumes shows no
+// certificate; the one it has shown may have expired since.
 SSL_TICKET_RETURN onTicketDecrypted(SSL*, SSL_SESSION* session, const unsigned char*, size_t,
                                     SSL_TICKET_STATUS status, void*) {
     if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
         return SSL_TICKET_RETURN_IGNORE_RENEW;
-    X509* const peer = SSL_SESSION_get0_peer(session);
-    if (peer != nullptr && X509_cmp_current_time(X509_get0_notAfter(peer)) < 0)
-        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    const X509* const peer = SSL_SESSION_get0_peer(session);
+    const bool hasExpired = peer != nullptr && !isAfterNow(X509_get0_notAfter(peer));
+    if (hasExpired || !isForAskedName(session)) return SSL_TICKET_RETURN_IGNORE_RENEW;
     return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }
 
@@ -209,7 +257,6 @@ Status setClientCertificates(SSL_CTX* ctx, const SslServerSettings& settings) {
     }
     const bool isRequired = settings.clientCertificate == ClientCertificate::Require;
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | (isRequired ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), nullptr);
-    SSL_CTX_set_session_ticket_cb(ctx, nullptr, onTicketDecrypted, nullptr);
     return bindSessions(ctx, settings.clientCertificate, *cas);
 }
 
@@ -222,6 +269,8 @@ void setSessions(SSL_CTX* ctx, const SslServerSettings& settings, bool hasTicket
     }
     SSL_CTX_set_timeout(ctx, static_cast<long>(settings.ticketLifetime.count()));
     SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, onTicketKey);
+    SSL_CTX_set_client_hello_cb(ctx, onClientHello, nullptr);
+    SSL_CTX_set_session_ticket_cb(ctx, onTicketMade, onTicketDecrypted, nullptr);
 }
 
 }  // namespace

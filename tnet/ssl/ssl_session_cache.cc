@@ -3,15 +3,17 @@
 #include <ctime>
 #include <utility>
 
+#include "tnet/ssl/openssl_compat.h"
+
 namespace tnet {
 namespace {
 
 bool isUsable(const SSL_SESSION* session) {
     if (SSL_SESSION_is_resumable(session) != 1) return false;
-    if (SSL_SESSION_get_time(session) + SSL_SESSION_get_timeout(session) <= std::time(nullptr)) return false;
+    if (madeAt(session) + SSL_SESSION_get_timeout(session) <= std::time(nullptr)) return false;
     // Resuming shows no certificate, so nobody else would see that it has expired.
-    X509* const peer = SSL_SESSION_get0_peer(const_cast<SSL_SESSION*>(session));
-    return peer == nullptr || X509_cmp_current_time(X509_get0_notAfter(peer)) > 0;
+    const X509* const peer = SSL_SESSION_get0_peer(const_cast<SSL_SESSION*>(session));
+    return peer == nullptr || isAfterNow(X509_get0_notAfter(peer));
 }
 
 // OpenSSL spoils the session of a connection that ends without close_notify, so each has its own.

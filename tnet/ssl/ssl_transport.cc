@@ -17,13 +17,16 @@
 #include "tnet/ssl/ssl_codec.h"
 #include "tnet/ssl/ssl_error.h"
 #include "tnet/ssl/ssl_security.h"
+#include "tnet/ssl/thread_cache.h"
 #include "tnet/ssl/tls_records.h"
 #include "tnet/ssl/tls_secrets.h"
 
 namespace tnet {
 namespace {
 
-constexpr size_t kFlushBytes = 64 << 10;        // plain bytes per system call: four full records
+constexpr size_t kFlushBytes = 64 << 10;  // plain bytes per system call: four full records
+// What one write or sendFile may seal, however fast the peer takes it.
+constexpr TurnBudget kSealTurn{.steps = 16, .bytes = 1 << 20};
 constexpr size_t kMaxBacklogBytes = 128 << 10;  // a flush, and then what a flood of KeyUpdates may add
 constexpr size_t kKeptBufferBytes = 128 << 10;  // of the thread's buffers, between two calls
 constexpr size_t kDiscardedBytes = 256 << 10;   // of a plain request, so that its answer is not reset away
@@ -42,7 +45,7 @@ public:
     SslTransportImpl(SslPtr_t ssl, std::shared_ptr<SslTransport::Shared> shared, TransportPtr_t lower)
         : m_shared(std::move(shared)),
           m_lower(std::move(lower)),
-          m_handshake(std::make_unique<Handshake>(std::move(ssl))) {}
+          m_handshake(std::make_unique<Handshake>(std::move(ssl), m_shared->isCompact)) {}
 
     IoResult handshake(int fd) override {
         if (m_handshake->isPlainAnswered) return discardPlainRequest(fd);
@@ -75,9 +78,8 @@ public:
             if (const IoResult blocked = flushBacklog(fd); blocked.status != IoStatus::Ok) return blocked;
         }
         BufferUse use(*this);
-        bool isFull = false;
-        const IoResult result = open(fd, use.buffers(), into, size, isFull);
-        m_pendingInput = m_codec->hasPendingInput() || (isFull && !use.buffers().input.empty()) ||
+        const IoResult result = open(fd, use.buffers(), into, size);
+        m_pendingInput = m_codec->hasPendingInput() || firstRecordBytes(use.buffers().input.view()) > 0 ||
                          (m_peerEnded && result.bytes > 0) || (m_backlog && m_backlog->error);
         if (m_endSent) {  // nothing follows close_notify
             use.buffers().output.clear(kKeptBufferBytes);
@@ -100,12 +102,14 @@ public:
         plain.skip(told);
         BufferUse use(*this);
         prependBacklog(use.buffers());
-        while (plain.left() > 0) {
+        Turn turn(kSealTurn);
+        while (plain.left() > 0 && !turn.isOver()) {
             const size_t before = plain.left();
             while (plain.left() > 0 && before - plain.left() < kFlushBytes) {
                 if (!m_codec->seal(use.buffers(), plain)) return {IoStatus::Failed, 0, takeOpensslError()};
             }
             const size_t sealed = before - plain.left();
+            turn.spend(sealed);
             if (const IoResult stopped = sendSealed(fd, use.buffers(), sealed);
                 stopped.status != IoStatus::Ok)
                 return stopped;
@@ -122,7 +126,8 @@ public:
         size_t told = tell();
         BufferUse use(*this);
         prependBacklog(use.buffers());
-        while (told < size) {
+        Turn turn(kSealTurn);
+        while (told < size && !turn.isOver()) {
             size_t sealed = 0;
             while (sealed < kFlushBytes && told + sealed < size) {
                 const size_t wanted = std::min(size - told - sealed, kMaxRecordPlainBytes);
@@ -133,6 +138,7 @@ public:
                 if (!m_codec->seal(use.buffers(), plain)) return {IoStatus::Failed, 0, takeOpensslError()};
                 sealed += piece.iov_len;
             }
+            turn.spend(sealed);
             if (const IoResult stopped = sendSealed(fd, use.buffers(), sealed);
                 stopped.status != IoStatus::Ok)
                 return stopped;
@@ -168,19 +174,24 @@ public:
 private:
     // Only until the handshake is complete.
     struct Handshake {
-        explicit Handshake(SslPtr_t ssl) : codec(std::make_unique<OpensslCodec>(std::move(ssl))) {}
+        Handshake(SslPtr_t ssl, bool isCompact) : codec(std::make_unique<OpensslCodec>(std::move(ssl))) {
+            if (isCompact && isServer()) secrets = std::make_unique<TlsSecrets>(codec->ssl());
+        }
 
         bool isServer() const { return SSL_is_server(codec->ssl()) == 1; }
         bool isFinished() const { return SSL_is_init_finished(codec->ssl()) == 1; }
 
         SslCodec::Opened advance(SslBuffers& buffers) {
-            const TlsSecrets::Capture capture(secrets, buffers);
+            buffers.turn =
+                Turn({.steps = UINT32_MAX, .bytes = SIZE_MAX});  // one read of the socket is bound enough
+            if (!secrets) return codec->handshake(buffers);
+            const TlsSecrets::Capture capture(*secrets, buffers);
             return codec->handshake(buffers);
         }
 
         std::unique_ptr<OpensslCodec> codec;
-        TlsSecrets secrets{};
-        size_t discardedBytes = 0;  // of a plain request
+        std::unique_ptr<TlsSecrets> secrets{};  // only where the connection is to be compact
+        size_t discardedBytes = 0;              // of a plain request
         bool isBegun = false;
         bool isFirstSeen = false;  // the first record's header
         bool isPlainAnswered = false;
@@ -214,6 +225,7 @@ private:
             m_buffers.input.clear(kKeptBufferBytes);
             m_buffers.output.clear(kKeptBufferBytes);
             if (m_transport.m_backlog && m_transport.m_backlog->isEmpty()) m_transport.m_backlog.reset();
+            ThreadCache<SslBuffers>::endUse();
         }
         BufferUse(const BufferUse&) = delete;
         BufferUse& operator=(const BufferUse&) = delete;
@@ -336,26 +348,29 @@ private:
 
     // --- Reading ---
 
-    // isFull: no record more goes into the room, whole ones may be left.
-    IoResult open(int fd, SslBuffers& buffers, char* into, size_t size, bool& isFull) {
+    // WantRead, too, if the turn is over.
+    IoResult open(int fd, SslBuffers& buffers, char* into, size_t size) {
+        buffers.turn = Turn(kRecordsTurn);
         size_t bytes = 0;
         bool hasReceived = false;
         for (;;) {
             const SslCodec::Opened opened = m_codec->open(buffers, into + bytes, size - bytes);
             bytes += opened.bytes;
             switch (opened.status) {
-                case SslCodec::Status::Ok: isFull = true; return {IoStatus::Ok, bytes};
+                case SslCodec::Status::Ok: return {IoStatus::Ok, bytes};
                 case SslCodec::Status::NeedsInput: break;
                 case SslCodec::Status::End:
                     m_peerEnded = true;
+                    buffers.input.clear(kKeptBufferBytes);  // RFC 8446 §6.1: what follows is ignored
                     return bytes > 0 ? IoResult{IoStatus::Ok, bytes} : IoResult{IoStatus::End};
                 case SslCodec::Status::Failed:
+                    buffers.input.clear(kKeptBufferBytes);
                     if (bytes == 0) return {IoStatus::Failed, 0, opened.error};
                     backlog().error = opened.error;
                     return {IoStatus::Ok, bytes};
             }
             if (bytes > 0) return {IoStatus::Ok, bytes};
-            if (hasReceived) return {IoStatus::WantRead};  // half a record: the rest will be told
+            if (hasReceived || buffers.turn.isOver()) return {IoStatus::WantRead};
             // No more than what surely fits, whatever is left of it.
             const IoResult received = receive(fd, buffers, std::min(size, kFlushBytes));
             if (received.status == IoStatus::End) return endWithoutNotice();
@@ -386,8 +401,9 @@ private:
         SslCounters::count(m_shared->counters.handshakes);
         if (SSL_session_reused(ssl) == 1) SslCounters::count(m_shared->counters.resumed);
         m_security = securityOf(ssl);
-        // OpenSSL's connection object is left behind where ours can do what is left to do.
-        if (auto records = m_handshake->secrets.makeRecords(ssl)) {
+        auto records = m_handshake->secrets ? m_handshake->secrets->makeRecords() : nullptr;
+        if (records) {
+            SslCounters::count(m_shared->counters.compact);
             if (m_shared->kernelTls) m_kernelWrites = records->handOverWrites(fd);
             m_codec = std::move(records);
         } else {
@@ -451,7 +467,7 @@ private:
 
 }  // namespace
 
-void SslTransport::prepare(SSL_CTX* ctx) { TlsSecrets::captureFrom(ctx); }
+void SslTransport::prepareCompact(SSL_CTX* ctx) { TlsSecrets::captureFrom(ctx); }
 
 TransportPtr_t SslTransport::create(SslPtr_t ssl, std::shared_ptr<Shared> shared, TransportPtr_t lower) {
     return TransportPtr_t(new SslTransportImpl(std::move(ssl), std::move(shared), std::move(lower)));

@@ -28,11 +28,12 @@ public:
     struct Shared {
         SslCounters counters{};
         std::string plainAnswer{};  // for a client that speaks HTTP without TLS, before the close
-        bool kernelTls = false;     // hand the keys to the kernel where it takes them
+        bool isCompact = false;     // TlsRecords instead of OpenSSL after handshakes that allow it
+        bool kernelTls = false;     // hand the keys to the kernel where it takes them; only if isCompact
     };
 
-    // What the transport needs of each SSL_CTX it is used with; once per SSL_CTX.
-    static void prepare(SSL_CTX* ctx);
+    // Once for each SSL_CTX whose connections are to be compact: makes OpenSSL tell their keys.
+    static void prepareCompact(SSL_CTX* ctx);
 
     // `ssl` is set up but has no BIO, and SSL_set_accept_state or SSL_set_connect_state was called. The lower
     // transport is what moves the encrypted bytes.

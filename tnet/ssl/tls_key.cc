@@ -1,7 +1,10 @@
 #include "tnet/ssl/tls_key.h"
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/kdf.h>
+#include <openssl/params.h>
 
 #include <algorithm>
 #include <atomic>
@@ -12,6 +15,7 @@
 #include <vector>
 
 #include "tnet/ssl/ssl_handle.h"
+#include "tnet/ssl/thread_cache.h"
 
 namespace tnet {
 namespace {
@@ -30,45 +34,17 @@ const EVP_MD* fetchDigest(const char* name) {
     return digest;
 }
 
-// Appends to a small array whose size is known to suffice.
-template <size_t N>
-struct Bytes {
-    std::array<uint8_t, N> bytes;
-    size_t size = 0;
+EVP_KDF* keyDerivation() {
+    static EVP_KDF* const derivation = [] {
+        EVP_KDF* const fetched = EVP_KDF_fetch(nullptr, OSSL_KDF_NAME_TLS1_3_KDF, nullptr);
+        if (fetched == nullptr) ERR_clear_error();
+        return fetched;
+    }();
+    return derivation;
+}
 
-    void add(const void* more, size_t count) {
-        assert(size + count <= N);
-        std::memcpy(bytes.data() + size, more, count);
-        size += count;
-    }
-    void add(uint8_t byte) { add(&byte, 1); }
-};
-
-// RFC 2104, for keys no longer than the digest's block. OpenSSL's own looks its digest up by name each time, which
-// takes longer than the digest.
-void hmac(const TlsSuite& suite, std::span<const uint8_t> key, std::span<const uint8_t> message,
-          std::span<uint8_t> out) {
-    constexpr size_t kMaxBlockBytes = 128;  // of SHA-384
-    static thread_local DigestCtxPtr_t context;
-    if (!context) context.reset(EVP_MD_CTX_new());
-    if (!context) throw std::bad_alloc();
-    const auto blockBytes = static_cast<size_t>(EVP_MD_get_block_size(suite.digest));
-    assert(key.size() <= blockBytes && blockBytes <= kMaxBlockBytes);
-    std::array<uint8_t, kMaxBlockBytes> block;
-    std::array<uint8_t, EVP_MAX_MD_SIZE> inner;
-    const auto digest = [&](uint8_t pad, std::span<const uint8_t> bytes, uint8_t* into) {
-        block.fill(pad);
-        for (size_t i = 0; i < key.size(); ++i) block[i] ^= key[i];
-        return EVP_DigestInit_ex2(context.get(), suite.digest, nullptr) == 1 &&
-               EVP_DigestUpdate(context.get(), block.data(), blockBytes) == 1 &&
-               EVP_DigestUpdate(context.get(), bytes.data(), bytes.size()) == 1 &&
-               EVP_DigestFinal_ex(context.get(), into, nullptr) == 1;
-    };
-    const bool done = digest(0x36, message, inner.data()) &&
-                      digest(0x5c, std::span(inner).first(suite.secretBytes), out.data());
-    OPENSSL_cleanse(block.data(), block.size());
-    OPENSSL_cleanse(inner.data(), inner.size());
-    if (!done) throw std::bad_alloc();  // the one way that is left for it to fail
+OSSL_PARAM octets(const char* name, const void* bytes, size_t size) {
+    return OSSL_PARAM_construct_octet_string(name, const_cast<void*>(bytes), size);
 }
 
 }  // namespace
@@ -78,7 +54,8 @@ const TlsSuite* TlsSuite::find(uint16_t id) {
     static const TlsSuite aes256{fetchCipher("AES-256-GCM"), fetchDigest("SHA384"), 32, 48};
     static const TlsSuite chacha{fetchCipher("ChaCha20-Poly1305"), fetchDigest("SHA256"), 32, 32};
     const auto ifThere = [](const TlsSuite& suite) {
-        return suite.cipher != nullptr && suite.digest != nullptr ? &suite : nullptr;
+        const bool isThere = suite.cipher != nullptr && suite.digest != nullptr && keyDerivation() != nullptr;
+        return isThere ? &suite : nullptr;
     };
     switch (id) {
         case 0x1301: return ifThere(aes128);
@@ -91,31 +68,26 @@ const TlsSuite* TlsSuite::find(uint16_t id) {
 void hkdfExpandLabel(const TlsSuite& suite, std::span<const uint8_t> secret, std::string_view label,
                      std::span<uint8_t> out) {
     constexpr std::string_view kPrefix = "tls13 ";
-    assert(out.size() <= suite.secretBytes && "one round of HKDF-Expand");
-    // HkdfLabel, and the number of the round (RFC 5869 §2.3).
-    Bytes<64> info;
-    info.add(static_cast<uint8_t>(out.size() >> 8));
-    info.add(static_cast<uint8_t>(out.size()));
-    info.add(static_cast<uint8_t>(kPrefix.size() + label.size()));
-    info.add(kPrefix.data(), kPrefix.size());
-    info.add(label.data(), label.size());
-    info.add(0);  // no context
-    info.add(1);
-    std::array<uint8_t, EVP_MAX_MD_SIZE> expanded;
-    hmac(suite, secret, {info.bytes.data(), info.size}, {expanded.data(), suite.secretBytes});
-    std::memcpy(out.data(), expanded.data(), out.size());
-    OPENSSL_cleanse(expanded.data(), expanded.size());
+    int mode = EVP_KDF_HKDF_MODE_EXPAND_ONLY;
+    // OpenSSL takes the name through a pointer to what it does not change.
+    auto* const digest = const_cast<char*>(EVP_MD_get0_name(suite.digest));
+    const std::array<OSSL_PARAM, 6> parameters{
+        OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode),
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0),
+        octets(OSSL_KDF_PARAM_KEY, secret.data(), secret.size()),
+        octets(OSSL_KDF_PARAM_PREFIX, kPrefix.data(), kPrefix.size()),
+        octets(OSSL_KDF_PARAM_LABEL, label.data(), label.size()),
+        OSSL_PARAM_construct_end()};
+    const KdfCtxPtr_t context(EVP_KDF_CTX_new(keyDerivation()));  // overwrites its copies at its end
+    // The one way that is left for it to fail.
+    if (!context || EVP_KDF_derive(context.get(), out.data(), out.size(), parameters.data()) != 1)
+        throw std::bad_alloc();
 }
 
 // --- The thread's cipher contexts ---
 
 class TlsKey::Contexts {
 public:
-    static Contexts& ofThread() {
-        static thread_local const std::unique_ptr<Contexts> contexts = std::make_unique<Contexts>();
-        return *contexts;
-    }
-
     EVP_CIPHER_CTX* find(const TlsKey& key) {
         // A key may be destroyed by another thread than the one that used it, with the loop that ended.
         if (key.m_id == 0 || key.m_place >= m_places.size()) return nullptr;
@@ -183,9 +155,10 @@ TlsKey::TlsKey(const TlsSuite& suite, std::span<const uint8_t> secret, uint64_t 
 }
 
 TlsKey::~TlsKey() {
-    if (m_id != 0) Contexts::ofThread().forget(*this);
+    forgetContext();
     OPENSSL_cleanse(m_secret.data(), m_secret.size());
     OPENSSL_cleanse(m_key.data(), m_key.size());
+    OPENSSL_cleanse(m_iv.data(), m_iv.size());
 }
 
 void TlsKey::derive() {
@@ -194,8 +167,13 @@ void TlsKey::derive() {
     hkdfExpandLabel(m_suite, secret, "iv", m_iv);
 }
 
+void TlsKey::forgetContext() {
+    Contexts* const contexts = m_id != 0 ? ThreadCache<Contexts>::find() : nullptr;
+    if (contexts != nullptr) contexts->forget(*this);
+}
+
 void TlsKey::update() {
-    if (m_id != 0) Contexts::ofThread().forget(*this);
+    forgetContext();
     std::array<uint8_t, kMaxSecretBytes> next;
     hkdfExpandLabel(m_suite, {m_secret.data(), m_suite.secretBytes}, "traffic upd",
                     {next.data(), m_suite.secretBytes});
@@ -206,7 +184,7 @@ void TlsKey::update() {
 }
 
 EVP_CIPHER_CTX* TlsKey::context() {
-    Contexts& contexts = Contexts::ofThread();
+    Contexts& contexts = ThreadCache<Contexts>::get();
     EVP_CIPHER_CTX* const cached = contexts.find(*this);
     return cached != nullptr ? cached : contexts.assign(*this);
 }
@@ -219,8 +197,16 @@ std::array<uint8_t, 12> TlsKey::nextNonce() {
     return nonce;
 }
 
+struct TlsKey::ContextUse {
+    ContextUse() = default;
+    ~ContextUse() { ThreadCache<Contexts>::endUse(); }
+    ContextUse(const ContextUse&) = delete;
+    ContextUse& operator=(const ContextUse&) = delete;
+};
+
 bool TlsKey::seal(RecordType type, PlainPieces& plain, size_t size, ByteBuffer& output) {
     assert(size <= plain.left());
+    const ContextUse use;
     const size_t bodyBytes = size + 1 + kRecordTagBytes;
     auto* const record = reinterpret_cast<uint8_t*>(output.reserve(kRecordHeaderBytes + bodyBytes));
     record[0] = static_cast<uint8_t>(RecordType::ApplicationData);
@@ -258,6 +244,7 @@ std::optional<TlsKey::Content> TlsKey::open(std::string_view record, char* into)
     const uint8_t* const body = header + kRecordHeaderBytes;
     auto* const plain = reinterpret_cast<uint8_t*>(into);
 
+    const ContextUse use;
     EVP_CIPHER_CTX* const cipher = context();
     const std::array<uint8_t, 12> nonce = nextNonce();
     int bytes = 0;
@@ -272,9 +259,8 @@ std::optional<TlsKey::Content> TlsKey::open(std::string_view record, char* into)
     if (!authentic) return std::nullopt;
     // TLSInnerPlaintext: content, its type, zeros (RFC 8446 §5.4).
     size_t end = cipherBytes;
-    while (end > 0 && plain[end - 1] == 0) --end;
-    if (end == 0) return std::nullopt;
-    return Content{static_cast<RecordType>(plain[end - 1]), end - 1};
+    while (end > 1 && plain[end - 1] == 0) --end;
+    return Content{static_cast<RecordType>(plain[end - 1]), end - 1, cipherBytes};
 }
 
 }  // namespace tnet

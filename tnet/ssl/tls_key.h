@@ -22,10 +22,7 @@
 
 namespace tnet {
 
-inline constexpr size_t kRecordHeaderBytes = 5;
 inline constexpr size_t kRecordTagBytes = 16;  // of all three suites
-
-enum class RecordType : uint8_t { ChangeCipherSpec = 20, Alert = 21, Handshake = 22, ApplicationData = 23 };
 
 // A cipher suite of TLS 1.3 (RFC 8446 §B.4).
 struct TlsSuite {
@@ -54,11 +51,12 @@ public:
     bool seal(RecordType type, PlainPieces& plain, size_t size, ByteBuffer& output);
 
     struct Content {
-        RecordType type;
+        RecordType type;  // 0, which is none, if there is nothing but zeros
         size_t bytes;
+        size_t innerBytes;  // with the type and the padding
     };
     // Opens one whole record, header included, into `into`, which has room for the record's length less
-    // header and tag. Nullopt: it is not authentic, or has no content type.
+    // header and tag. Nullopt: it is not authentic.
     std::optional<Content> open(std::string_view record, char* into);
 
     // Goes on to the next generation (RFC 8446 §7.2); sequence numbers begin anew.
@@ -73,10 +71,12 @@ public:
 
 private:
     class Contexts;
+    struct ContextUse;
 
     void derive();
     std::array<uint8_t, 12> nextNonce();
     EVP_CIPHER_CTX* context();
+    void forgetContext();
 
     const TlsSuite& m_suite;
     uint64_t m_sequence;
@@ -87,7 +87,7 @@ private:
     std::array<uint8_t, kMaxSecretBytes> m_secret;
 };
 
-// HKDF-Expand-Label with an empty context (RFC 8446 §7.1). `out` is at most as long as the digest.
+// HKDF-Expand-Label with an empty context (RFC 8446 §7.1), as OpenSSL has it.
 void hkdfExpandLabel(const TlsSuite& suite, std::span<const uint8_t> secret, std::string_view label,
                      std::span<uint8_t> out);
 

@@ -18,7 +18,6 @@ namespace {
 constexpr char kKeyUpdate = 24;
 constexpr char kFatal = 2;
 constexpr char kWarning = 1;
-constexpr size_t kMaxRecordBodyBytes = kMaxRecordPlainBytes + 256;  // RFC 8446 §5.2
 
 // As OpenSSL would have named an alert of the peer.
 std::error_code alertReceived(uint8_t description) {
@@ -40,6 +39,7 @@ SslCodec::Opened TlsRecords::open(SslBuffers& buffers, char* into, size_t size) 
         opened = rest.bytes;
     }
     while (opened < size) {
+        if (buffers.turn.isOver()) return {Status::NeedsInput, opened};
         Opened outcome{Status::Ok};
         const std::string_view record = nextRecord(buffers, outcome);
         if (record.empty()) {
@@ -54,25 +54,18 @@ SslCodec::Opened TlsRecords::open(SslBuffers& buffers, char* into, size_t size) 
         char* const place = isDirect ? into + opened : m_rest.data();
         const auto content = m_read.open(record, place);
         buffers.input.consume(record.size());
-        outcome = {Status::Ok};
+        buffers.turn.spend(record.size());
         size_t data = 0;
         if (!content) {
             ERR_clear_error();
             outcome = refuse(buffers, Alert::BadRecordMac);
-        } else if (content->bytes > kMaxRecordPlainBytes) {
-            outcome = refuse(buffers, Alert::RecordOverflow);
-        } else if (content->type == RecordType::ApplicationData) {
-            data = content->bytes;
-        } else if (content->type == RecordType::Alert) {
-            outcome = onAlert({place, content->bytes});
-        } else if (content->type == RecordType::Handshake) {
-            outcome = onHandshake(buffers, {place, content->bytes});
+        } else if (content->innerBytes > kMaxRecordPlainBytes + 1) {
+            outcome = refuse(buffers, Alert::RecordOverflow);  // RFC 8446 §5.4, padding included
         } else {
-            outcome = refuse(buffers, Alert::UnexpectedMessage);
+            outcome = onContent(buffers, content->type, {place, content->bytes});
+            const bool isData = content->type == RecordType::ApplicationData && outcome.status == Status::Ok;
+            if (isData) data = content->bytes;
         }
-        m_idleRecords = data > 0 ? uint8_t{0} : static_cast<uint8_t>(m_idleRecords + 1);
-        if (outcome.status == Status::Ok && m_idleRecords > kMaxIdleRecords)
-            outcome = refuse(buffers, Alert::UnexpectedMessage);
         if (isDirect) {
             opened += data;
         } else {
@@ -95,9 +88,12 @@ std::string_view TlsRecords::nextRecord(SslBuffers& buffers, Opened& outcome) {
     const auto byteAt = [&input](size_t i) { return static_cast<uint8_t>(input[i]); };
     const size_t bodyBytes = static_cast<size_t>(byteAt(3)) << 8 | byteAt(4);
     // Nothing but protected records after the handshake (RFC 8446 §5).
-    const bool isProtected = byteAt(0) == static_cast<uint8_t>(RecordType::ApplicationData) && byteAt(1) == 3;
-    if (!isProtected) {
+    if (byteAt(1) != 3) {
+        outcome = refuse(buffers, Alert::ProtocolVersion);
+    } else if (byteAt(0) != static_cast<uint8_t>(RecordType::ApplicationData)) {
         outcome = refuse(buffers, Alert::UnexpectedMessage);
+    } else if (byteAt(2) != 3) {
+        outcome = refuse(buffers, Alert::DecodeError);
     } else if (bodyBytes > kMaxRecordBodyBytes) {
         outcome = refuse(buffers, Alert::RecordOverflow);
     } else if (bodyBytes <= kRecordTagBytes) {
@@ -116,23 +112,50 @@ SslCodec::Opened TlsRecords::takeRest(char* into, size_t size) {
     return {Status::Ok, bytes};
 }
 
-// RFC 8446 §6: alerts are not fragmented, and all but two end the connection whatever their level says.
-SslCodec::Opened TlsRecords::onAlert(std::string_view content) {
-    if (content.size() != 2) return {Status::Failed, 0, SslError::Protocol};
-    const auto description = static_cast<uint8_t>(content[1]);
-    if (description == static_cast<uint8_t>(Alert::CloseNotify)) return {Status::End};
-    if (description == static_cast<uint8_t>(Alert::UserCanceled)) return {Status::Ok};
-    return {Status::Failed, 0, alertReceived(description)};
+SslCodec::Opened TlsRecords::onContent(SslBuffers& buffers, RecordType type, std::string_view content) {
+    m_emptyRecords = content.empty() ? static_cast<uint8_t>(m_emptyRecords + 1) : uint8_t{0};
+    if (m_emptyRecords > kMaxEmptyRecords) return refuse(buffers, Alert::UnexpectedMessage);
+    // RFC 8446 §5.1: nothing comes between the parts of a handshake message.
+    if (m_headerBytes > 0 && type != RecordType::Handshake) return refuse(buffers, Alert::UnexpectedMessage);
+    if (type != RecordType::Alert && !content.empty()) m_warnings = 0;
+    switch (type) {
+        case RecordType::ApplicationData: return {Status::Ok};
+        case RecordType::Alert: return onAlert(buffers, content);
+        case RecordType::Handshake: return onHandshake(buffers, content);
+        default: return refuse(buffers, Alert::UnexpectedMessage);
+    }
 }
 
-// KeyUpdate (RFC 8446 §4.6.3), which must end its record because the key behind it is another (§5.1).
+// RFC 8446 §6: alerts are not fragmented, and all but two end the connection whatever their level says.
+SslCodec::Opened TlsRecords::onAlert(SslBuffers& buffers, std::string_view content) {
+    if (content.size() != 2) return refuse(buffers, Alert::UnexpectedMessage);
+    const auto description = static_cast<uint8_t>(content[1]);
+    if (description == static_cast<uint8_t>(Alert::CloseNotify)) return {Status::End};
+    if (description != static_cast<uint8_t>(Alert::UserCanceled))
+        return {Status::Failed, 0, alertReceived(description)};
+    if (++m_warnings > kMaxWarnings) return refuse(buffers, Alert::UnexpectedMessage);
+    return {Status::Ok};
+}
+
+// KeyUpdate (RFC 8446 §4.6.3), perhaps in several records, and the last of them has nothing after it because the next
+// key begins there (§5.1).
 SslCodec::Opened TlsRecords::onHandshake(SslBuffers& buffers, std::string_view content) {
-    constexpr std::string_view kHeader("\x18\x00\x00\x01", 4);
-    if (content.empty() || content.front() != kKeyUpdate) return refuse(buffers, Alert::UnexpectedMessage);
-    if (content.size() != kHeader.size() + 1) return refuse(buffers, Alert::UnexpectedMessage);
-    if (!content.starts_with(kHeader)) return refuse(buffers, Alert::DecodeError);
-    const auto request = static_cast<uint8_t>(content.back());
+    if (content.empty()) return refuse(buffers, Alert::UnexpectedMessage);
+    const size_t missing = std::min(m_header.size() - m_headerBytes, content.size());
+    std::copy_n(content.begin(), missing, m_header.begin() + m_headerBytes);
+    m_headerBytes = static_cast<uint8_t>(m_headerBytes + missing);
+    content.remove_prefix(missing);
+    if (m_header[0] != kKeyUpdate) return refuse(buffers, Alert::UnexpectedMessage);
+    if (m_headerBytes < m_header.size()) return {Status::Ok};
+    const bool isTooLong = m_header[1] != 0 || m_header[2] != 0 || static_cast<uint8_t>(m_header[3]) > 1;
+    if (isTooLong) return refuse(buffers, Alert::IllegalParameter);
+    const size_t bodyBytes = m_header[3] == 1 ? 1 : 0;
+    if (content.size() > bodyBytes) return refuse(buffers, Alert::UnexpectedMessage);
+    if (bodyBytes == 0) return refuse(buffers, Alert::DecodeError);
+    if (content.empty()) return {Status::Ok};
+    const auto request = static_cast<uint8_t>(content.front());
     if (request > 1) return refuse(buffers, Alert::IllegalParameter);
+    m_headerBytes = 0;
     m_read.update();
     if (request == 1 && !updateWriteKey(buffers)) return {Status::Failed, 0, SslError::Protocol};
     return {Status::Ok};

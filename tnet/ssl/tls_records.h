@@ -4,11 +4,13 @@
 // through it. What is left to do is little, and all here: application data, alerts and KeyUpdate (RFC 8446
 // §4.6.3, §5, §6). A server that does not ask for certificates late gets no other message after the handshake.
 //
-// Strict: whatever the RFC does not allow ends the connection with the alert that it names.
+// What it does about records and messages that are not in order is what OpenSSL does, alert by alert
+// (tests/ssl/record_layers_test), but where the RFC asks for more.
 //
 // Internal to //tnet/ssl. Threads: one. Lifetime: its transport's.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -21,8 +23,10 @@ namespace tnet {
 
 class TlsRecords final : public SslCodec {
 public:
-    // Records in a row that carry no data, before the peer is taken for hostile.
-    static constexpr uint8_t kMaxIdleRecords = 32;
+    // Empty records in a row, and user_canceled alerts with no data in between, before the peer is taken for hostile:
+    // OpenSSL's limits.
+    static constexpr uint8_t kMaxEmptyRecords = 32;
+    static constexpr uint8_t kMaxWarnings = 4;
 
     // Records under one key, before it changes: well below what AES-GCM stands (RFC 8446 §5.5).
     static constexpr uint64_t kMaxRecordsPerKey = uint64_t{1} << 23;
@@ -47,12 +51,14 @@ private:
         RecordOverflow = 22,
         IllegalParameter = 47,
         DecodeError = 50,
+        ProtocolVersion = 70,
         UserCanceled = 90,
     };
 
     std::string_view nextRecord(SslBuffers& buffers, Opened& outcome);
     Opened takeRest(char* into, size_t size);
-    Opened onAlert(std::string_view content);
+    Opened onContent(SslBuffers& buffers, RecordType type, std::string_view content);
+    Opened onAlert(SslBuffers& buffers, std::string_view content);
     Opened onHandshake(SslBuffers& buffers, std::string_view content);
     Opened refuse(SslBuffers& buffers, Alert alert);
     bool sealSmall(SslBuffers& buffers, RecordType type, std::string_view content);
@@ -61,7 +67,11 @@ private:
     TlsKey m_read;
     TlsKey m_write;
     bool m_writesHandedOver = false;
-    uint8_t m_idleRecords = 0;
+    uint8_t m_emptyRecords = 0;  // in a row
+    uint8_t m_warnings = 0;      // since the last data
+    // The beginning of a handshake message whose rest is still to come: no more than its header.
+    uint8_t m_headerBytes = 0;
+    std::array<char, 4> m_header{};
     std::string m_rest{};  // opened, but did not fit
 };
 

@@ -1,9 +1,12 @@
-// TlsSecrets: the application traffic secrets of a TLS 1.3 handshake that OpenSSL does (RFC 8446 §7.1), and the
-// codec that goes on with them.
+// TlsSecrets: what goes on after a TLS 1.3 server's handshake without OpenSSL's connection object needs to know of
+// it: the application traffic secrets (RFC 8446 §7.1), and which extensions were negotiated.
 //
-// They come the way OpenSSL offers them to key logs (SSL_CTX_set_keylog_callback); nothing is written anywhere.
+// The secrets come the way OpenSSL offers them to key logs (SSL_CTX_set_keylog_callback); nothing is written
+// anywhere. The extensions are read in the ServerHello and the EncryptedExtensions that OpenSSL sends: only what a
+// server answers there is negotiated.
 //
-// Internal to //tnet/ssl. Threads: one. Lifetime: until the handshake is complete; overwritten at the end.
+// Internal to //tnet/ssl. Threads: one. Lifetime: until the handshake is complete, and not longer than its SSL; the
+// secrets are overwritten at the end.
 #pragma once
 
 #include <openssl/ssl.h>
@@ -22,11 +25,13 @@ namespace tnet {
 
 class TlsSecrets {
 public:
-    TlsSecrets() = default;
+    // `ssl` is a server's, and its handshake has not begun; its message callback is taken.
+    explicit TlsSecrets(SSL* ssl);
     ~TlsSecrets();
     TlsSecrets(const TlsSecrets&) = delete;
     TlsSecrets& operator=(const TlsSecrets&) = delete;
 
+    // Once for each SSL_CTX.
     static void captureFrom(SSL_CTX* ctx);
 
     // While it exists, secrets that OpenSSL tells on this thread are those of `into`; and what it puts into the
@@ -45,18 +50,24 @@ public:
         size_t m_countFrom = SIZE_MAX;  // of the output
     };
 
-    // Null where OpenSSL has to go on: TLS 1.2, clients (they get session tickets), and what was negotiated
-    // beyond what TlsRecords does.
-    std::unique_ptr<TlsRecords> makeRecords(SSL* ssl) const;
+    // Once the handshake is complete. Null where OpenSSL has to go on: with TLS 1.2, and wherever an extension was
+    // negotiated that is not known here to change nothing about the records or messages after the handshake.
+    std::unique_ptr<TlsRecords> makeRecords() const;
 
 private:
     struct Secret {
         std::array<uint8_t, TlsKey::kMaxSecretBytes> bytes{};
         size_t size = 0;
     };
+    enum class Extensions : uint8_t { NotSeen, Known, Unknown };
 
     static void onKeyLog(const SSL* ssl, const char* line);
+    static void onMessage(int isSent, int version, int contentType, const void* bytes, size_t size, SSL* ssl,
+                          void* self);
+    void noteMessage(std::string_view message);
 
+    SSL* const m_ssl;
+    Extensions m_extensions = Extensions::NotSeen;
     Secret m_client{};  // from here on it is told last: its records are the last that OpenSSL begins to open
     Secret m_server{};
     uint64_t m_written = 0;  // records under the server's secret
