@@ -37,7 +37,7 @@ int HttpServer::run(std::string_view address) { return run(address, RunOptions{}
 int HttpServer::run(std::string_view address, const RunOptions& options) {
     const Status served = serveUntilSignal(address, options);
     if (served) return 0;
-    logger().error("{}", served.error().message);
+    logger().critical("{}", served.error().message);  // waits until it is written: the program ends
     return 1;
 }
 

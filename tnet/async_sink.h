@@ -22,6 +22,8 @@
 #include <memory>
 #include <string>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 class AsyncSink final : public spdlog::sinks::sink {

@@ -9,6 +9,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "tnet/cpp20.h"
+
 namespace tnet {
 
 // Opens /dev/null in place of each of the descriptors 0 to 2 that is closed. False: it cannot be opened.

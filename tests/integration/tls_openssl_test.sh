@@ -112,9 +112,10 @@ for ((i = 1; i <= 3; ++i)); do
     wait_for "a request after it" said 'Hello, you!' "$((2 * i))"
     say 'K\n'
     wait_for "KeyUpdate that asks for ours" said '>>> .*KeyUpdate' "$((3 * i - 1))"
-    wait_for "ours" said '<<< .*KeyUpdate' "$i"
     say "$kGet"
     wait_for "a request after both" said 'Hello, you!' "$((2 * i + 1))"
+    # RFC 8446 §4.6.3: ours comes before the next application data.
+    wait_for "ours" said '<<< .*KeyUpdate' "$i"
     say 'k\n'
     wait_for "one more KeyUpdate" said '>>> .*KeyUpdate' "$((3 * i))"
 done

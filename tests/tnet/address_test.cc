@@ -70,7 +70,6 @@ TEST(AddressTest, RejectsWhatIsNotExactlyAnAddress) {
         "256.0.0.1:80",
         "127.0.0.01:80",
         "1.2.3.4.5:80",
-        "localhost:80",
         "::1:80",
         "::1",
         "[::1]",
@@ -104,6 +103,17 @@ TEST(AddressTest, RejectsWhatIsNotExactlyAnAddress) {
         EXPECT_TRUE(result.error().code) << text;
         EXPECT_NE(result.error().message.find('"' + text + '"'), std::string::npos) << result.error().message;
     }
+}
+
+// RFC 6761 §6.3: that name is loopback, whatever a resolver says. Others need a resolver, and are refused.
+TEST(AddressTest, LocalhostIsLoopback) {
+    for (const char* const text : {"localhost:80", "LocalHost:80"}) {
+        const Result<Address> address = Address::parse(text);
+        ASSERT_TRUE(address.ok()) << text;
+        EXPECT_EQ(address->toString(), "127.0.0.1:80");
+    }
+    EXPECT_FALSE(Address::parse("localhost").ok());
+    EXPECT_FALSE(Address::parse("localhos:80").ok());
 }
 
 TEST(AddressTest, ErrorsCarryACode) {
