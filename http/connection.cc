@@ -121,9 +121,11 @@ void HttpConnection::onEvent(ConnEvent event, const void* context) {
         case Conn_ReadEvent: return onRead(static_cast<const StackBuffer*>(context)->view());
         case Conn_WriteCompleteEvent: return onWriteComplete();
         case Conn_CloseEvent: return onClose();
+        case Conn_ErrorEvent:
+            if (m_work) m_work->outcome = HttpOutcome::ClientGone;
+            return;
         case Conn_ConnectEvent:
-        case Conn_ConnectingEvent:
-        case Conn_ErrorEvent: return;
+        case Conn_ConnectingEvent: return;
     }
 }
 
@@ -596,7 +598,9 @@ void HttpConnection::onClose() {
     if (!m_work) return;
     const HttpExchangePtr_t exchange = m_work->exchange;
     if (m_work->input != HttpWork::Input::None) {
-        if (m_work->outcome == HttpOutcome::Complete) m_work->outcome = HttpOutcome::ClientGone;
+        // Neither its end nor an error was told: this side closed, as a drain does at its deadline.
+        if (m_work->outcome == HttpOutcome::Complete)
+            m_work->outcome = m_peerEnded ? HttpOutcome::ClientGone : HttpOutcome::CutOff;
         m_service.finished(*m_work);
     }
     m_service.giveBack(std::move(m_work));

@@ -40,6 +40,7 @@ public:
 
     // What may still be done; for calls that take a maximum.
     constexpr size_t bytesLeft() const { return m_bytes > 0 ? static_cast<size_t>(m_bytes) : 0; }
+    constexpr uint32_t stepsLeft() const { return m_steps > 0 ? static_cast<uint32_t>(m_steps) : 0; }
 
 private:
     int64_t m_steps;  // } left; signed, so that paying is a subtraction

@@ -471,7 +471,7 @@ TEST_F(HttpStreamTest, AWriterLearnsAtOnceThatItsConnectionIsNoMore) {
         EXPECT_EQ(writer.write(""), Wrote::Closed);
         peer->connection()->close();
         peer->settle();
-        EXPECT_EQ(accesses().back().outcome, HttpOutcome::ClientGone);
+        EXPECT_EQ(accesses().back().outcome, HttpOutcome::CutOff);
     }
 }
 
@@ -485,6 +485,7 @@ TEST_F(HttpStreamTest, AWriterLearnsAtOnceThatTheKernelRefuses) {
     EXPECT_FALSE(writer.isOpen());
     peer->settle();
     EXPECT_TRUE(peer->isClosed());
+    EXPECT_EQ(accesses().back().outcome, HttpOutcome::ClientGone);
 }
 
 // Two million pieces were Accepted behind the one that was too long.

@@ -637,6 +637,27 @@ TEST_P(SslTransport13Test, AFloodOfKeyUpdatesHasItsTurns) {
     EXPECT_EQ(server.readAll(), "x");
 }
 
+// Whoever changed keys for ever was never idle, since there was always input, and never closed.
+TEST_P(SslTransport13Test, KeyUpdatesAndNothingElseEndTheConnection) {
+    TlsClient client(TlsVersion::Tls13);
+    Server server(GetParam());
+    shakeHandsUpToTheLastFlight(client, server);
+    server.lower->feed(client.takeOutput());
+    server.handshake();
+    client.feed(server.lower->takeWritten());
+    IoStatus status = IoStatus::WantRead;
+    int sent = 0;
+    while (status == IoStatus::WantRead && sent < 1000) {
+        client.sendKeyUpdate(false);
+        SSL_do_handshake(client.ssl());
+        server.lower->feed(client.takeOutput());
+        status = server.read();
+        ++sent;
+    }
+    EXPECT_EQ(status, IoStatus::Failed);
+    EXPECT_EQ(sent, 257);
+}
+
 TEST_P(SslTransportTest, ShortWritesOfEverySizeKeepTheOrder) {
     establish();
     const std::string sent = patternOf(40'000);

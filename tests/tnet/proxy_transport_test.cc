@@ -86,6 +86,7 @@ TEST_F(ProxyTransportTest, TheHeaderIsStrippedHoweverItIsCut) {
             EXPECT_EQ(log->events.front(), Conn_EstablishedEvent);
             EXPECT_EQ(connection->peer().toAddress().toString(), row.peer);
             connection->send("answer");
+            EXPECT_TRUE(connection->flush());
             EXPECT_EQ(client.receive(6), "answer");
         }
     }

@@ -27,6 +27,8 @@ namespace {
 constexpr size_t kFlushBytes = 64 << 10;  // plain bytes per system call: four full records
 // What one write or sendFile may seal, however fast the peer takes it.
 constexpr TurnBudget kSealTurn{.steps = 16, .bytes = 1 << 20};
+// In a row; no peer that means well sends more than two or three.
+constexpr uint16_t kMostRecordsWithoutData = 256;
 constexpr size_t kMaxBacklogBytes = 128 << 10;  // a flush, and then what a flood of KeyUpdates may add
 constexpr size_t kKeptBufferBytes = 128 << 10;  // of the thread's buffers, between two calls
 constexpr size_t kDiscardedBytes = 256 << 10;   // of a plain request, so that its answer is not reset away
@@ -349,9 +351,21 @@ private:
 
     // --- Reading ---
 
-    // WantRead, too, if the turn is over.
+    // A peer that sends nothing but KeyUpdates, or empty records, would never count as idle: there is always input.
     IoResult open(int fd, SslBuffers& buffers, char* into, size_t size) {
         buffers.turn = Turn(kRecordsTurn);
+        const IoResult result = openRecords(fd, buffers, into, size);
+        const uint32_t opened = kRecordsTurn.steps - buffers.turn.stepsLeft();
+        m_recordsWithoutData =
+            result.bytes > 0 ? uint16_t{0} : static_cast<uint16_t>(m_recordsWithoutData + opened);
+        if (result.status != IoStatus::WantRead || m_recordsWithoutData <= kMostRecordsWithoutData)
+            return result;
+        buffers.input.clear(kKeptBufferBytes);
+        return {IoStatus::Failed, 0, SslError::Protocol};
+    }
+
+    // WantRead, too, if the turn is over.
+    IoResult openRecords(int fd, SslBuffers& buffers, char* into, size_t size) {
         size_t bytes = 0;
         bool hasReceived = false;
         for (;;) {
@@ -457,8 +471,9 @@ private:
     uint32_t m_sentBytes = 0;  // of it, since the last tell()
     IoStatus m_blockedOn = IoStatus::WantWrite;  // while m_outputBlocked
 
-    bool m_counted = false;   // the handshake's outcome
-    bool m_isBroken = false;  // records that came could not be kept
+    uint16_t m_recordsWithoutData = 0;  // since the last one with some
+    bool m_counted = false;             // the handshake's outcome
+    bool m_isBroken = false;            // records that came could not be kept
     bool m_pendingInput = false;
     bool m_outputBlocked = false;  // the kernel did not take the backlog's output
     bool m_peerEnded = false;      // its close_notify came
