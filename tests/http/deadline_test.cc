@@ -571,6 +571,57 @@ TEST_F(HttpDeadlineTest, AStreamOfWhichNothingComesIsCutOff) {
     EXPECT_EQ(accesses().back().outcome, HttpOutcome::CutOff);
 }
 
+// milliseconds::max() in the clock's unit is less than nothing: what was to be never was over at once. Zero and less
+// turn a limit off.
+TEST_F(HttpDeadlineTest, ALimitMayBeAnyDuration) {
+    milliseconds HttpLimits::*const settings[] = {
+        &HttpLimits::headerTimeout, &HttpLimits::idleTimeout, &HttpLimits::handlerTimeout,
+        &HttpLimits::sendTimeout,   &HttpLimits::bodyGrace,   &HttpLimits::streamIdleTimeout};
+    for (const auto setting : settings) {
+        for (const milliseconds value : {milliseconds::max(), milliseconds::max() - milliseconds(1),
+                                         milliseconds::min(), milliseconds(0), milliseconds(-1)}) {
+            SCOPED_TRACE(testing::Message() << &setting - settings << " " << value.count());
+            startOver();
+            limits() = HttpLimits{};
+            for (const auto each : settings) limits().*each = milliseconds(0);
+            limits().*setting = value;
+            std::optional<HttpResponder> waiting;
+            router().post("/later", [&](const HttpRequest&, HttpResponder responder) {
+                waiting.emplace(std::move(responder));
+            });
+            const auto peer = connect();
+            const auto waitLong = [&] {
+                for (int i = 0; i < 5; ++i) advance(std::chrono::hours(1));
+                ASSERT_FALSE(peer->isClosed());
+            };
+            const std::string request = postRequest("/later", "0123456789");
+            const size_t inHead = 10;
+            const size_t inBody = request.size() - 5;
+            waitLong();
+            peer->feed(request.substr(0, inHead)).settle();
+            waitLong();
+            peer->feed(request.substr(inHead, inBody - inHead)).settle();
+            waitLong();
+            peer->feed(request.substr(inBody)).settle();
+            waitLong();
+            ASSERT_TRUE(waiting);
+            writer = waiting->stream(HttpResponse(200));
+            peer->settle();
+            waitLong();
+            peer->transport().blockWrites();
+            writer.write("answer");
+            waitLong();
+            peer->transport().unblockWrites();
+            writer.finish();
+            peer->settle();
+            const Replies replies = parseReplies(peer->collect());
+            ASSERT_EQ(replies.size(), 1U);
+            EXPECT_EQ(replies[0].body, "answer");
+            waitLong();
+        }
+    }
+}
+
 TEST_F(HttpDeadlineTest, AStreamMayBeIdleForEver) {
     for (const milliseconds never : {milliseconds::zero(), milliseconds::max()}) {
         limits().streamIdleTimeout = never;

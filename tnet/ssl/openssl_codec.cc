@@ -35,7 +35,7 @@ int readInput(BIO* bio, char* into, size_t size, size_t* read) {
     // One whole record at a time: a part of one would cost the connection a buffer inside OpenSSL.
     if (buffers.recordLeft == 0 && !buffers.turn.isOver()) {
         buffers.recordLeft = firstRecordBytes(buffers.input.view());
-        buffers.turn.spend(buffers.recordLeft);
+        if (buffers.recordLeft > 0) buffers.turn.spend(buffers.recordLeft);
     }
     if (buffers.recordLeft == 0) {
         BIO_set_retry_read(bio);
