@@ -31,13 +31,10 @@ uint32_t distance(const char* begin, const char* at) { return static_cast<uint32
 
 // Reads the request line; null if it is not plain, otherwise what follows it.
 const char* readRequestLine(const char* begin, const char* end, PlainHead& head) {
-    const char* target = begin + 4;
-    if (startsWith(begin, end, "HEAD ")) {
-        head.method = HttpMethod::Head;
-        ++target;
-    } else if (!startsWith(begin, end, "GET ")) {
-        return nullptr;
-    }
+    const bool isHead = startsWith(begin, end, "HEAD ");
+    if (!isHead && !startsWith(begin, end, "GET ")) return nullptr;
+    if (isHead) head.method = HttpMethod::Head;
+    const char* const target = begin + (isHead ? 5 : 4);
     if (target == end || *target != '/') return nullptr;
     const char* const targetEnd = skipPrintable<0x21>(target, end);
     if (static_cast<size_t>(end - targetEnd) < kVersionBytes || !startsWith(targetEnd, end, kVersion))

@@ -451,11 +451,11 @@ TEST_F(HazardTest, H4_WriteCompleteComesAfterTheInterestIsRight) {
 
 TEST_F(HazardTest, H4_ASendFromInsideDoesNotRecurse) {
     constexpr int kSends = 20'000;
-    ScriptedPeer peer(loop());
     int depth = 0;
     int sends = 0;
     uintptr_t lowest = UINTPTR_MAX;
     uintptr_t highest = 0;
+    ScriptedPeer peer(loop());  // whose end is told, too
     peer.connection()->setEventCallback([&](const ConnectionPtr_t& c, ConnEvent event, const void*) {
         EXPECT_EQ(++depth, 1) << "events nest";
         // Not the address of a local: AddressSanitizer may keep those on the heap.

@@ -63,6 +63,7 @@ TEST(WsBacklogTest, ALaterMessageTakesThePlaceOfItsKeys) {
 
 // A message counted as its payload: a subscriber that never read cost 27 MiB of one-byte messages where 1 MiB was allowed.
 TEST(WsBacklogTest, ItsBytesAreThoseOfTheMemoryItTakes) {
+    if (mallinfo2().uordblks == 0) GTEST_SKIP() << "this heap does not count";
     struct Row {
         size_t keyBytes;
         size_t frameBytes;

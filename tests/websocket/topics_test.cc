@@ -224,6 +224,7 @@ TEST_F(WsTopicsTest, WhatOtherThreadsAskOfConnectionsCountsToo) {
 
 // An inbox that is full holds as much as it may, of the items that cost most beside what they say.
 TEST_F(WsTopicsTest, AnInboxTakesTheMemoryThatItCounts) {
+    if (mallinfo2().uordblks == 0) GTEST_SKIP() << "this heap does not count";
     constexpr size_t kBytes = 2 << 20;
     using Fill = std::function<bool(WsConnection&)>;
     const auto isTaken = [](WsSendStatus status) {
