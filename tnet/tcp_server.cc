@@ -181,9 +181,9 @@ public:
     // On the thread of the server, which for a borrowed loop is the loop's. Returns when it is Closed, unless the
     // loop is calling back: then it is as soon as the loop can.
     void stop() {
-        if (m_loop == nullptr) return;         // it was its own
-        if (m_phase == Phase::Closed) return;  // and the loop it was attached to may be gone
+        if (m_loop == nullptr) return;  // it was its own
         if (m_isAttached) {
+            if (m_phase == Phase::Closed) return;  // the loop may be gone
             if (m_phase != Phase::New) return closeAttached();
         } else {
             assert(m_thread.get_id() != std::this_thread::get_id() &&

@@ -23,9 +23,6 @@ size_t residentBytes() {
 
 // After three bodies of 256 MiB, 72 MB stayed resident with no connection open; more with chunked ones.
 TEST(HttpMemoryTest, WhatLargeBodiesTookGoesBackToTheSystem) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    GTEST_SKIP() << "a sanitizer's allocator keeps what it likes";
-#endif
     constexpr size_t kBody = 96 << 20;
     constexpr size_t kMayStay = 8 << 20;
     HttpServer::Settings settings;

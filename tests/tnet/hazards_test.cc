@@ -28,6 +28,7 @@
 
 #include "tests/support/loop_fixture.h"
 #include "tests/support/peer_security.h"
+#include "tests/support/sanitizers.h"
 #include "tests/support/scripted_peer.h"
 #include "tests/support/scripted_transport.h"
 #include "tnet/acceptor.h"
@@ -790,9 +791,8 @@ protected:
 };
 
 TEST_F(AcceptHazardTest, H8_OutOfDescriptorsItNeitherSpinsNorGivesUp) {
-#ifdef __SANITIZE_ADDRESS__
-    GTEST_SKIP() << "the sanitizers need descriptors themselves; the next test does without";
-#endif
+    if (kHasAddressSanitizer)
+        GTEST_SKIP() << "the sanitizers need descriptors themselves; the next test does without";
     BlockingClient first = BlockingClient::connectTo(m_address);
     BlockingClient second = BlockingClient::connectTo(m_address);
     ASSERT_TRUE(second.valid());
