@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <deque>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -90,7 +91,13 @@ void afterFork(bool isChild) {
     queues().held.clear();
     for (const auto& queue : held) {
         if (isChild && queue->hasThread) {
+            // They count waiters that the child does not have, and would wait for these. Not destroyed, for
+            // the same reason.
+            new (&queue->work) std::condition_variable;
+            new (&queue->progress) std::condition_variable;
             queue->hasThread = false;
+            queue->isIdle = false;
+            queue->isStuck = false;
             queue->lines.clear();
             queue->bytes = 0;
             queue->taken = queue->written = 0;

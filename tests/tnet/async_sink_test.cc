@@ -191,19 +191,28 @@ TEST_F(LogExitTest, APipeThatNobodyReadsDoesNotKeepTheProcessFromEnding) {
     EXPECT_EQ(WEXITSTATUS(outcome.status), 7);
 }
 
+// The parent's thread is waiting for work when the process is copied, and does not come along.
 TEST_F(LogExitTest, AChildOfForkLogsWithAThreadOfItsOwn) {
     const Outcome outcome = runChild([] {
-        logger().info("from the parent");
-        writeLog();
+        for (int i = 0; i < 20; ++i) {
+            logger().info("from the parent");
+            writeLog();
+        }
         const pid_t child = ::fork();
         if (child == 0) {
-            logger().info("from the child");
+            bool isWritten = true;
+            for (int i = 0; i < 200; ++i) {
+                logger().info("from the child");
+                isWritten = writeLog() && isWritten;
+            }
+            if (isWritten) logger().info("all of the child's");
             std::exit(0);
         }
         ::waitpid(child, nullptr, 0);
         logger().info("from the parent again");
     });
-    for (const char* const line : {"from the parent\n", "from the child\n", "from the parent again\n"})
+    for (const char* const line :
+         {"from the parent\n", "from the child\n", "all of the child's\n", "from the parent again\n"})
         EXPECT_NE(outcome.output.find(line), std::string::npos) << line;
 }
 
