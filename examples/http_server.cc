@@ -1,6 +1,7 @@
 // http_server: what tnet's HTTP layer does, on one page. Run it and open http://localhost:8080/.
 //
-// SIGTERM, SIGINT and SIGHUP (its terminal goes, and there is no nohup) drain; SIGUSR2 starts the program again on the same sockets, and drains when that serves.
+// SIGTERM, SIGINT and SIGHUP (its terminal goes, and there is no nohup) drain; SIGUSR2 starts the program
+// again on the same sockets, and drains when that serves.
 #include <charconv>
 #include <csignal>
 #include <cstdio>

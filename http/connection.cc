@@ -173,9 +173,9 @@ void HttpConnection::process(std::string_view input) {
     Turn turn(kRequestTurn);
     while (!m_ended && step(input, turn)) {
     }
-    m_turnOver = turn.isOver();
     m_processing = false;
     if (m_ended || !m_work) return;
+    m_turnOver = turn.isOver();
     if (!input.empty()) keepForLater(input);
     if (isTurnOver()) {
         // What waits was sent before the end of the client, so that may not be noticed first.

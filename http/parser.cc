@@ -160,7 +160,7 @@ std::optional<HttpParser::Event> HttpParser::parsePlainHead(std::string_view& in
         request.m_headers.beginRaw();
         return std::nullopt;
     }
-    request.m_headers.appendRaw(input.substr(0, head.bytes));
+    request.m_headers.appendRaw({input.data(), head.bytes});
     input.remove_prefix(head.bytes);
     request.m_method = head.method;
     request.m_minorVersion = head.minorVersion;

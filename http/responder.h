@@ -33,10 +33,10 @@ public:
     HttpBodyWriter& operator=(HttpBodyWriter&& other) noexcept;
     ~HttpBodyWriter();
 
-    // Sends a piece. Accepted: go on. Wait: taken too, but the client is slow, or it is the turn of others; go on when
-    // onDrain calls. Closed: the piece is dropped, as all that follow will be: the client is gone, the answer has no
-    // body (HEAD, 204, 304), or it broke off (longer than its Content-Length). A writer that goes on after Wait is
-    // broken off once it has written as much as a connection may queue.
+    // Sends a piece. Accepted: go on. Wait: taken too, but the client is slow, or it is the turn of others;
+    // go on when onDrain calls. Closed: the piece is dropped, as all that follow will be: the client is gone,
+    // the answer has no body (HEAD, 204, 304), or it broke off (longer than its Content-Length). A writer
+    // that goes on after Wait is broken off once it has written as much as a connection may queue.
     using Wrote = HttpExchange::Wrote;
     Wrote write(std::string piece);
     Wrote write(std::string_view piece) { return write(std::string(piece)); }
@@ -49,8 +49,8 @@ public:
     void pauseBody();
     void resumeBody();
 
-    // Ends the body; trailers go out if it is chunked (RFC 9112 §7.1.2), but for those that may not be any: see mayBeTrailer
-    // (http/trailers.h).
+    // Ends the body; trailers go out if it is chunked (RFC 9112 §7.1.2), but for those that may not be any:
+    // see mayBeTrailer (http/trailers.h).
     void finish(HttpHeaders trailers = {});
 
     bool isOpen() const { return m_exchange && m_exchange->isOpen(); }

@@ -29,8 +29,8 @@ public:
 
     explicit HttpResponse(int status = 200) : m_status(status) {}
 
-    // With the Content-Type that the name says: text/plain and text/html in UTF-8, application/json. A string that is given
-    // away is taken over; all else is copied.
+    // With the Content-Type that the name says: text/plain and text/html in UTF-8, application/json. A string
+    // that is given away is taken over; all else is copied.
     static HttpResponse text(std::string body, int status = 200);
     static HttpResponse text(std::string_view body, int status = 200) {
         return text(std::string(body), status);
@@ -50,8 +50,9 @@ public:
     // A short text that names the status: "404 Not Found\n".
     static HttpResponse error(int status);
 
-    // header replaces all fields of that name, addHeader keeps them: two cookies are two addHeader("Set-Cookie", ...).
-    // Both throw std::invalid_argument for what would break the message; see HttpHeaders.
+    // header replaces all fields of that name, addHeader keeps them: two cookies are two
+    // addHeader("Set-Cookie", ...). Both throw std::invalid_argument for what would break the message; see
+    // HttpHeaders.
     HttpResponse& header(std::string_view name, std::string_view value) & {
         m_headers.set(name, value);
         return *this;
@@ -71,8 +72,8 @@ public:
     }
 
     // Text (std::string, which is taken over; std::string_view or a literal, copied), shared bytes (referenced, not
-    // copied: one for any number of responses), or part of a file. Statuses that have no body (1xx, 204, 205, 304: RFC 9110
-    // §6.4.1) are sent without it.
+    // copied: one for any number of responses), or part of a file. Statuses that have no body (1xx, 204, 205,
+    // 304: RFC 9110 §6.4.1) are sent without it.
     template <class Body>
     HttpResponse& setBody(Body body) & {
         assignBody(std::move(body));

@@ -38,10 +38,10 @@ struct ResponseFraming {
 // The room that writeResponseHead needs at most.
 size_t responseHeadBound(const HttpResponse& response);
 
-// `dateLine` is one of HttpDate. Writes status line, Date, framing, the response's own headers and the empty line; returns the end of
-// what was written. Headers of the response that the framing owns are left out: Content-Length,
-// Transfer-Encoding, Connection (and Date is not added where the response has one). With Upgrade comes the
-// Connection that it needs.
+// `dateLine` is one of HttpDate. Writes status line, Date, framing, the response's own headers and the empty
+// line; returns the end of what was written. Headers of the response that the framing owns are left out:
+// Content-Length, Transfer-Encoding, Connection (and Date is not added where the response has one). With
+// Upgrade comes the Connection that it needs.
 char* writeResponseHead(char* out, const HttpResponse& response, const ResponseFraming& framing,
                         std::string_view dateLine);
 

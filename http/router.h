@@ -97,8 +97,8 @@ public:
     void use(HttpMiddleware_t middleware);
 
     // Each returns false, and does nothing but note the error, if the route cannot be registered.
-    // A handler is `HttpResponse(const HttpRequest&)` or `void(const HttpRequest&, HttpResponder)`, and may be copied; all
-    // copies are the router's. Every method but CONNECT, whose target is no path.
+    // A handler is `HttpResponse(const HttpRequest&)` or `void(const HttpRequest&, HttpResponder)`, and may
+    // be copied; all copies are the router's. Every method but CONNECT, whose target is no path.
     template <class Handler>
     bool route(HttpMethod method, std::string_view pattern, Handler handler, HttpRouteOptions options = {}) {
         return add(method, pattern, makeRoute(std::move(handler), options));

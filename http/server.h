@@ -59,8 +59,8 @@ public:
     void setAccessLog(HttpAccessCallback_t callback) { m_parts->accessLog = std::move(callback); }
 
     // A whole program: listens on `address` (tnet/address.h; and on what was given to listen() before), serves with a
-    // loop per core, drains on SIGINT or SIGTERM, and returns what main should: 0, or 1 after logging what could not be
-    // done. SIGPIPE is ignored from then on. Once.
+    // loop per core, drains on SIGINT or SIGTERM, and returns what main should: 0, or 1 after logging what
+    // could not be done. SIGPIPE is ignored from then on. Once.
     int run(std::string_view address);
     int run(std::string_view address, const RunOptions& options);
 

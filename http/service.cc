@@ -17,7 +17,8 @@ constexpr size_t kSpareWorks = 64;
 constexpr size_t kKeptPendingCapacity = 64 << 10;
 constexpr std::chrono::seconds kFirstReturn{1};
 constexpr std::chrono::seconds kLastReturn{64};
-// Idle connections that are closed before others have their turn: a hundred thousand that came at once time out at once.
+// Idle connections that are closed before others have their turn: a hundred thousand that came at once time
+// out at once.
 constexpr TurnBudget kIdleTurn{256, SIZE_MAX};
 
 }  // namespace

@@ -2,13 +2,15 @@
 //
 //     any thread: log() ---> lines that wait, bounded ---> a thread of its own ---> another sink
 //
-// When the bound is reached, further lines are dropped, until half of what waits is written; then one line says how many
-// were. spdlog's own asynchronous logger drops what waits longest and does not say so, has its thread and three
-// megabytes from the start, and waits at a process's exit for as long as nobody reads its pipe.
+// When the bound is reached, further lines are dropped, until half of what waits is written; then one line
+// says how many were. spdlog's own asynchronous logger drops what waits longest and does not say so, has its
+// thread and three megabytes from the start, and waits at a process's exit for as long as nobody reads its
+// pipe.
 //
-// The thread is started with the first line. At exit(), and for a line of level critical, what waits is written first,
-// unless the sink takes nothing for kPatience (a sink that waits in fwrite(stderr) still holds exit() up, by its lock). _exit(), abort() and crashes lose what waits. A child of fork()
-// starts a thread of its own with its first line; what waited in the parent is the parent's.
+// The thread is started with the first line. At exit(), and for a line of level critical, what waits is
+// written first, unless the sink takes nothing for kPatience (a sink that waits in fwrite(stderr) still holds
+// exit() up, by its lock). _exit(), abort() and crashes lose what waits. A child of fork() starts a thread of
+// its own with its first line; what waited in the parent is the parent's.
 //
 // Threads: any. Lifetime: the destructor writes what waits, as exit() does.
 #pragma once

@@ -378,7 +378,8 @@ void Connection::writeQueue() {
     size_t taken = 0;
     while (!m_queue->empty()) {
         size_t offered = 0;
-        const IoResult result = writeFront(turn.bytesLeft(), offered);
+        const IoResult result = m_queue->isOnePiece() ? writeOnePiece(turn.bytesLeft(), offered)
+                                                      : writeFront(turn.bytesLeft(), offered);
         if (result.status == IoStatus::Failed || result.status == IoStatus::End) return writeFailed(result);
         m_queue->consume(result.bytes);
         if (result.bytes > 0) m_lastActivity = m_loop->now();
@@ -395,15 +396,16 @@ void Connection::writeQueue() {
     writeCompleted();
 }
 
-// One call of the transport, with at most `maxBytes` of the front of the queue.
+// One call of the transport, with at most `maxBytes` of the front of the queue; and so does writeFront.
+IoResult Connection::writeOnePiece(size_t maxBytes, size_t& offered) {
+    const std::string_view bytes = m_queue->onePiece();
+    offered = std::min(bytes.size(), maxBytes);
+    const iovec piece{const_cast<char*>(bytes.data()), offered};
+    return m_transport->write(m_socket.get(), &piece, 1);
+}
+
 IoResult Connection::writeFront(size_t maxBytes, size_t& offered) {
     iovec pieces[kPiecesPerWrite];
-    if (m_queue->isOnePiece()) {
-        const std::string_view bytes = m_queue->onePiece().substr(0, maxBytes);
-        offered = bytes.size();
-        pieces[0] = {const_cast<char*>(bytes.data()), offered};
-        return m_transport->write(m_socket.get(), pieces, 1);
-    }
     if (const int count = m_queue->gather(pieces, kPiecesPerWrite, maxBytes); count > 0) {
         for (int i = 0; i < count; ++i) offered += pieces[i].iov_len;
         return m_transport->write(m_socket.get(), pieces, count);

@@ -7,9 +7,9 @@
 // it. The loop's registration holds the Connection; the callback holds the layer; the layer holds a
 // weak pointer back.
 //
-// No function but start() and redeliver() calls back before it returns: what a call causes is told at the end of the event that is
-// being dispatched, or from the top of the loop. So send, shutDown and close are legal in any callback,
-// and so is replacing the callback from within itself.
+// No function but start() and redeliver() calls back before it returns: what a call causes is told at the end
+// of the event that is being dispatched, or from the top of the loop. So send, shutDown and close are legal
+// in any callback, and so is replacing the callback from within itself.
 //
 // Sends are gathered. Those made while one of the connection's own events is dispatched leave in one write at its
 // end; all others at the end of the loop's round, before it waits again. flush() writes them earlier.
@@ -101,10 +101,10 @@ public:
     // What the kernel has taken is not queued any more: setAcknowledgeTimeout is for that.
     void setSendTimeout(std::chrono::milliseconds timeout, size_t bytesPerSecond = kLeastBytesPerSecond);
 
-    // Fails the connection (timed_out) if the peer, over TCP, acknowledges nothing of what the kernel sent for so long, or
-    // has no room for more: its link is down, or it does not read. Zero, less, and max(): the kernel's own time, some 15
-    // minutes. A system call; what a server accepts has it from its listener (TcpServer::Settings).
-    // Returns false if the connection is not over TCP, or closed.
+    // Fails the connection (timed_out) if the peer, over TCP, acknowledges nothing of what the kernel sent
+    // for so long, or has no room for more: its link is down, or it does not read. Zero, less, and max(): the
+    // kernel's own time, some 15 minutes. A system call; what a server accepts has it from its listener
+    // (TcpServer::Settings). Returns false if the connection is not over TCP, or closed.
     bool setAcknowledgeTimeout(std::chrono::milliseconds timeout) {
         return tnet::setAcknowledgeTimeout(m_socket.get(), timeout);
     }
@@ -137,7 +137,8 @@ public:
     // --- Act ---
 
     // Queues what leaves at the end of this event, or of the loop's round. The view is not needed afterwards. Legal
-    // while Connecting, too. Accepted does not mean written: close() loses what was sent before it, shutDown() does not.
+    // while Connecting, too. Accepted does not mean written: close() loses what was sent before it,
+    // shutDown() does not.
     SendResult send(std::string_view bytes);
     SendResult send(const char* text) { return send(std::string_view(text)); }
     SendResult send(std::string&& bytes);     // takes long ones over instead of copying them
@@ -156,9 +157,10 @@ public:
     bool flush();
 
     // Delivers what is queued, then closes; closes anyway once the peer has taken nothing for `after`, or less than
-    // kLeastBytesPerSecond of what is queued (max(): never; zero, or less: with the next timers that are due). From now on input is dropped and sends are refused. Await: also ends
-    // our direction (FIN) and waits for the peer's end, so that input still under way does not make the kernel
-    // reset what was delivered.
+    // kLeastBytesPerSecond of what is queued (max(): never; zero, or less: with the next timers that are
+    // due). From now on input is dropped and sends are refused. Await: also ends our direction (FIN) and
+    // waits for the peer's end, so that input still under way does not make the kernel reset what was
+    // delivered.
     enum class PeerEnd : uint8_t { Ignore, Await };
     void shutDown(std::chrono::milliseconds after = kDefaultShutDownTime, PeerEnd peerEnd = PeerEnd::Ignore);
 
@@ -193,14 +195,14 @@ public:
     size_t queuedMemory() const { return m_queue ? m_queue->memory() : 0; }
     size_t maxQueuedBytes() const { return m_maxQueuedBytes; }
     bool hasInput() const;  // a system call: bytes have arrived that no Conn_ReadEvent has told of yet
-    // A system call: the peer has ended its direction or reset, perhaps behind input that is not read yet; for those who
-    // pause reading, when no event tells.
+    // A system call: the peer has ended its direction or reset, perhaps behind input that is not read yet;
+    // for those who pause reading, when no event tells.
     bool hasPeerEnded() const;
     TimePoint lastActivity() const { return m_lastActivity; }  // bytes moved, either way
     Address localAddress() const;                              // a system call
     const PeerAddress& peer() const { return m_peer; }         // the proxy's client, if it told
-    // Null once the connection is closed and that was told, to the callback and the observer: what a closed connection
-    // leaves behind holds no keys and no buffers.
+    // Null once the connection is closed and that was told, to the callback and the observer: what a closed
+    // connection leaves behind holds no keys and no buffers.
     const Transport* transport() const { return m_transport.get(); }
     int fd() const { return m_socket.get(); }  // -1 once closed
 
@@ -223,8 +225,8 @@ private:
     // With the loop. Due: FirstRead::AtOnce, when the first event is settled.
     enum class Registration : uint8_t { None, Due, Registered };
 
-    // From Dispatching on one of our events is on the stack, from Emitting on the callback is running; Replaced: it was
-    // replaced meanwhile, and the loop keeps the new one.
+    // From Dispatching on one of our events is on the stack, from Emitting on the callback is running;
+    // Replaced: it was replaced meanwhile, and the loop keeps the new one.
     enum class Telling : uint8_t { Idle, Dispatching, Emitting, Replaced };
 
     // What we are in the loop's list of deferred handlers for.
@@ -252,6 +254,7 @@ private:
     SendResult afterQueueing(size_t size);
     bool isOverLimit(size_t size) const;
     void writeQueue();
+    IoResult writeOnePiece(size_t maxBytes, size_t& offered);
     IoResult writeFront(size_t maxBytes, size_t& offered);
     void writeFailed(const IoResult& result);
     void proceedWriting();

@@ -94,7 +94,8 @@ void HandlerTable::takeFree(uint32_t index) {
 
 // Those that are not in their own slots -----------------------------------------------------------------
 
-// Multiplied by 2^64 / golden ratio, of which the highest bits count: descriptors of a loop may all be multiples of 64.
+// Multiplied by 2^64 / golden ratio, of which the highest bits count: descriptors of a loop may all be
+// multiples of 64.
 size_t HandlerTable::bucketOf(int fd) const {
     const uint64_t spread = static_cast<uint64_t>(fd) * 0x9E3779B97F4A7C15ULL;
     return spread >> (64U - static_cast<unsigned>(std::countr_zero(m_strangers.size())));

@@ -23,8 +23,8 @@ class HandlerTable {
 public:
     static constexpr size_t kSmall = 64;  // descriptors below have the slot of their number
 
-    // What add() is going to use. If `fd` has a handler already, that has to be removed before. Throws std::bad_alloc,
-    // and then nothing has changed.
+    // What add() is going to use. If `fd` has a handler already, that has to be removed before. Throws
+    // std::bad_alloc, and then nothing has changed.
     struct Place {
         uint32_t index;
         uint32_t generation;

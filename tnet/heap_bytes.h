@@ -1,8 +1,8 @@
 // heap_bytes: what an allocation takes of the process's memory, for limits that count memory and not payload.
 //
-// An upper bound for glibc's malloc below its mmap threshold: its chunks are multiples of 16 bytes, with 8 of its own,
-// and at least 32 long. Shared bytes count in full wherever they are referenced: what a limit says holds for each
-// queue on its own.
+// An upper bound for glibc's malloc below its mmap threshold: its chunks are multiples of 16 bytes, with 8 of
+// its own, and at least 32 long. Shared bytes count in full wherever they are referenced: what a limit says
+// holds for each queue on its own.
 //
 // Pure. Threads: any.
 #pragma once

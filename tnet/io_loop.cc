@@ -185,7 +185,8 @@ std::error_code IOLoop::addHandler(int fd, uint32_t events, IOHandlerPtr_t handl
     assert(fd >= 0 && handler);
     if (m_isEnding) return std::make_error_code(std::errc::operation_canceled);
     const HandlerTable::Place place = m_handlers.placeFor(fd);
-    // The kernel knows whether `fd` is watched; a handler that is left may belong to a descriptor that was closed since.
+    // The kernel knows whether `fd` is watched; a handler that is left may belong to a descriptor that was
+    // closed since.
     if (const auto error = m_poller.add(fd, events, place.tag())) return error;
     if (IOHandlerPtr_t left = m_handlers.remove(fd)) retire(std::move(left));
     m_handlers.add(place, fd, std::move(handler));
@@ -260,6 +261,10 @@ ConnEventCallback_t IOLoop::takeReplacement(const Connection* owner) {
     ConnEventCallback_t callback = std::move(found->callback);
     m_replacements.erase(found);
     return callback;
+}
+
+void IOLoop::giveBackMore(std::unique_ptr<SendQueue> queue) {
+    if (m_moreQueues.size() < kSpareQueues) m_moreQueues.push_back(std::move(queue));
 }
 
 std::unique_ptr<SendQueue> IOLoop::takeSendQueue() {

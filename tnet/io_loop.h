@@ -125,8 +125,8 @@ public:
     // Whether a callback of this loop is running, or the loop is being destroyed: then it cannot be run from here.
     bool isCallingBack() const { return m_inRound || m_isEnding; }
 
-    // Keeps `what` until the loop is destroyed, as the last thing to go, when handlers, tasks and timers are gone: for
-    // what a layer has once per loop.
+    // Keeps `what` until the loop is destroyed, as the last thing to go, when handlers, tasks and timers are
+    // gone: for what a layer has once per loop.
     void keep(std::shared_ptr<void> what) { m_kept.push_back(std::move(what)); }
 
     // For other threads: a handle that stays valid when the loop is gone.
@@ -150,12 +150,9 @@ public:
     // An empty queue; given back when it is empty again, so that idle connections own none. The loop keeps a few: of
     // many connections that are sent something in a round, each needs one until its end.
     std::unique_ptr<SendQueue> takeSendQueue();
-    void giveBack(std::unique_ptr<SendQueue> queue) {
-        if (!m_spareQueue) {
-            m_spareQueue = std::move(queue);
-        } else if (m_moreQueues.size() < kSpareQueues) {
-            m_moreQueues.push_back(std::move(queue));
-        }
+    void giveBack(std::unique_ptr<SendQueue>&& queue) {
+        if (m_spareQueue) return giveBackMore(std::move(queue));
+        m_spareQueue.reset(queue.release());
     }
 
 private:
@@ -178,6 +175,7 @@ private:
     void retire(IOHandlerPtr_t handler);
     void releaseRetired(Turn turn);
     bool hasLooseEnds() const;
+    void giveBackMore(std::unique_ptr<SendQueue> queue);
 
     std::vector<std::shared_ptr<void>> m_kept;
     const Clock& m_clock;

@@ -15,8 +15,8 @@ constexpr size_t kTrimmingBytes = 100 << 10;  // a free of more than 64 KiB look
 
 }  // namespace
 
-// malloc_trim leaves the end of the heaps of all threads but the first alone, and by itself glibc keeps up to 64 MiB there
-// once it has seen large blocks come and go. A free gives back what is beyond the threshold.
+// malloc_trim leaves the end of the heaps of all threads but the first alone, and by itself glibc keeps up to
+// 64 MiB there once it has seen large blocks come and go. A free gives back what is beyond the threshold.
 void returnFreeMemory() {
     static const int isSet = ::mallopt(M_TRIM_THRESHOLD, kKeptBytes);
     static_cast<void>(isSet);

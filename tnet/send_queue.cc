@@ -49,7 +49,7 @@ void SendQueue::growCopied(size_t size) {
 void SendQueue::appendOwned(std::string bytes) {
     if (bytes.size() < kCopyInstead) return appendCopy(bytes);
     const size_t size = bytes.size();
-    push(size, 0, std::move(bytes));
+    push(size, 0, Owner(std::in_place_type<std::string>, std::move(bytes)));
 }
 
 void SendQueue::appendShared(SharedBytesPtr_t bytes, size_t from) {

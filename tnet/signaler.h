@@ -30,9 +30,9 @@ class Signaler {
 public:
     using SignalCallback_t = std::function<void(int signal)>;
 
-    // Calls `callback` on the loop for each of `signals` that arrives. Errors: a number that is no signal, or one that
-    // cannot be caught (invalid_argument); a signal that another Signaler has (device_or_resource_busy); the process
-    // is out of descriptors.
+    // Calls `callback` on the loop for each of `signals` that arrives. Errors: a number that is no signal, or
+    // one that cannot be caught (invalid_argument); a signal that another Signaler has
+    // (device_or_resource_busy); the process is out of descriptors.
     static Result<std::unique_ptr<Signaler>> create(IOLoop* loop, std::initializer_list<int> signals,
                                                     SignalCallback_t callback);
     ~Signaler();

@@ -68,20 +68,21 @@ struct ListenOptions {
 // A Unix path where a socket lies that nobody listens on is unlinked and used again; to find out,
 // it is connected to, which a live listener sees as a connection that closes at once. Any other
 // file there is left alone and is an error (address_in_use). The path stays behind when the
-// listener is closed (tnet/socket_file.h removes it). Two processes that start at the same moment on the same stale path can both
-// succeed, and the later one has the path; a lock is theirs to hold if that can happen. A Unix
-// socket has no port to share: with reusePort or joinGroup the error is operation_not_supported.
+// listener is closed (tnet/socket_file.h removes it). Two processes that start at the same moment on the same
+// stale path can both succeed, and the later one has the path; a lock is theirs to hold if that can happen. A
+// Unix socket has no port to share: with reusePort or joinGroup the error is operation_not_supported.
 Result<FileDescriptor> listenOn(const Address& address, const ListenOptions& options = {});
 
-// What a listening socket that comes from elsewhere needs before it is served: it becomes non-blocking, for all who hold
-// it, and is closed on exec. Errors: invalid_argument if it is no stream socket, or does not listen; what the
-// kernel says (not_a_socket, bad_file_descriptor).
+// What a listening socket that comes from elsewhere needs before it is served: it becomes non-blocking, for
+// all who hold it, and is closed on exec. Errors: invalid_argument if it is no stream socket, or does not
+// listen; what the kernel says (not_a_socket, bad_file_descriptor).
 std::error_code prepareListener(int fd);
 
-// From now on nobody new comes to `listener`, as if it were closed already, while who is connected, or about to be, can
-// still be accepted: what a listener needs before it is closed, since closing resets all of these. What other
-// processes hold of the same socket is affected, too, and nothing undoes it. Errors: what the kernel says, as before
-// Linux 5.7, or without CAP_NET_RAW to a TCP socket that is bound to an interface (operation_not_permitted).
+// From now on nobody new comes to `listener`, as if it were closed already, while who is connected, or about
+// to be, can still be accepted: what a listener needs before it is closed, since closing resets all of these.
+// What other processes hold of the same socket is affected, too, and nothing undoes it. Errors: what the
+// kernel says, as before Linux 5.7, or without CAP_NET_RAW to a TCP socket that is bound to an interface
+// (operation_not_permitted).
 std::error_code refuseNewPeers(int listener);
 
 // The two ends of a socket; AF_UNSPEC if the call fails (not connected, say).
@@ -94,9 +95,9 @@ std::error_code socketError(int fd);
 // Whether small writes leave at once. False if the socket is not TCP.
 bool setNoDelay(int fd, bool enabled);
 
-// For how long the peer may acknowledge nothing of what was sent, or have no room for more, before the connection fails
-// (TCP_USER_TIMEOUT). Zero, less, and max(): the kernel's own time, some 15 minutes. What a listener accepts inherits
-// it. False if the socket is not TCP.
+// For how long the peer may acknowledge nothing of what was sent, or have no room for more, before the
+// connection fails (TCP_USER_TIMEOUT). Zero, less, and max(): the kernel's own time, some 15 minutes. What a
+// listener accepts inherits it. False if the socket is not TCP.
 bool setAcknowledgeTimeout(int fd, std::chrono::milliseconds timeout);
 
 }  // namespace tnet

@@ -1,7 +1,7 @@
 // standard_descriptors: what a program does first that may be started without standard input, output or error.
 //
-// Where they are closed, the next descriptors that are made get their numbers: a line that is printed goes to a client,
-// to the listening socket, or into the event counter of a loop.
+// Where they are closed, the next descriptors that are made get their numbers: a line that is printed goes to
+// a client, to the listening socket, or into the event counter of a loop.
 //
 // Threads: before there are others.
 #pragma once

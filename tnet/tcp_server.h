@@ -43,13 +43,14 @@ public:
         // All loops together; accepting pauses there and resumes below (with several loops it may be
         // passed by one per loop for a moment).
         size_t maxConnections = 65536;
-        // Of one client address, IPv6 counted by its /64; zero: no limit. One more is closed as soon as it is accepted
-        // (behind a proxy that tells: when it has told). Unix-domain peers are not counted.
+        // Of one client address, IPv6 counted by its /64; zero: no limit. One more is closed as soon as it is
+        // accepted (behind a proxy that tells: when it has told). Unix-domain peers are not counted.
         size_t maxConnectionsPerAddress = 0;
         size_t maxQueuedBytes = Connection::kDefaultMaxQueuedBytes;  // per connection
         int backlog = 1024;
-        // A peer that acknowledges nothing of what was sent, or has no room for more, for so long is gone; zero, or max():
-        // the kernel's own time, some 15 minutes. TCP only. No send timeout beyond this has any effect there.
+        // A peer that acknowledges nothing of what was sent, or has no room for more, for so long is gone;
+        // zero, or max(): the kernel's own time, some 15 minutes. TCP only. No send timeout beyond this has
+        // any effect there.
         std::chrono::milliseconds acknowledgeTimeout{60000};
         ConnChecker::Settings checker{};
         // For how long a server that drains, and lets nobody new begin, accepts those who have begun: a round trip.
@@ -74,35 +75,36 @@ public:
     void setServiceFactory(ServiceFactory_t factory);
 
     // Binds and listens; connections are accepted from start() on. May be called for several
-    // addresses. Returns the address that was bound (port 0: the kernel's choice). Errors name it; operation_not_permitted
-    // once the server has started. The file of a Unix path is removed when the server drains or stops, unless it was
-    // handed over, or another lies there by then.
+    // addresses. Returns the address that was bound (port 0: the kernel's choice). Errors name it;
+    // operation_not_permitted once the server has started. The file of a Unix path is removed when the server
+    // drains or stops, unless it was handed over, or another lies there by then.
     Result<Address> listen(const Address& address, TransportFactory_t transport = plainTransport);
 
-    // The same on a socket that listens already: inherited (tnet/inherited_sockets.h), as a rule. Sockets with the same
-    // address are one group: each of them is served, and every loop serves one, alone or with others. Others may
-    // hold the socket, too, so a drain does not keep new peers from it as it does from our own: who connects
-    // between its last accept and its close waits for the others that hold it, or is reset if there are none. It
-    // becomes non-blocking, for all of them. If one of them shuts it down, that is logged, and it is not served any more.
-    // Error: invalid_argument if it is no stream socket that listens; not_a_socket, or what the kernel says.
+    // The same on a socket that listens already: inherited (tnet/inherited_sockets.h), as a rule. Sockets
+    // with the same address are one group: each of them is served, and every loop serves one, alone or with
+    // others. Others may hold the socket, too, so a drain does not keep new peers from it as it does from our
+    // own: who connects between its last accept and its close waits for the others that hold it, or is reset
+    // if there are none. It becomes non-blocking, for all of them. If one of them shuts it down, that is
+    // logged, and it is not served any more. Error: invalid_argument if it is no stream socket that listens;
+    // not_a_socket, or what the kernel says.
     Result<Address> listen(FileDescriptor socket, TransportFactory_t transport = plainTransport);
 
     // Runs `threads` loops, each in a thread of its own, until stop() or drain(). Once. Errors: invalid_argument if
-    // `threads` is zero, nothing listens, or neither callback nor service factory is set; operation_not_permitted if it
-    // has started or stopped before; what a loop, a thread or a socket says. After an error nothing listens any more:
-    // listen() and start() again, or give up.
+    // `threads` is zero, nothing listens, or neither callback nor service factory is set;
+    // operation_not_permitted if it has started or stopped before; what a loop, a thread or a socket says.
+    // After an error nothing listens any more: listen() and start() again, or give up.
     Status start(size_t threads);
 
     // Instead of start: serves on a loop that the caller runs. The loop outlives the server. Errors: as start.
     Status attach(IOLoop* loop);
 
-    // For a successor (tnet/successor.h): the listening sockets of all loops. Borrowed, until beginDrain or stop. From
-    // now on they are taken for held by others, too: a drain keeps nobody from them.
+    // For a successor (tnet/successor.h): the listening sockets of all loops. Borrowed, until beginDrain or
+    // stop. From now on they are taken for held by others, too: a drain keeps nobody from them.
     std::vector<int> handOver();
 
-    // Lets nobody new connect, tells the services to finish, accepts who is in the backlogs, within maxConnections, and
-    // closes the listeners after Settings::handshakeTime: who was told to be connected is served; those for whom there
-    // was no room until then are reset. Returns at once; later calls do nothing.
+    // Lets nobody new connect, tells the services to finish, accepts who is in the backlogs, within
+    // maxConnections, and closes the listeners after Settings::handshakeTime: who was told to be connected is
+    // served; those for whom there was no room until then are reset. Returns at once; later calls do nothing.
     void beginDrain();
 
     // beginDrain; waits until listeners and connections are gone or `deadline` is over (zero or less: at once; max():
@@ -110,12 +112,12 @@ public:
     // called in a callback it cannot wait: then it is beginDrain() and returns zero.
     size_t drain(std::chrono::milliseconds deadline);
 
-    // Closes everything, and joins the threads: when it returns, every connection has told its Conn_CloseEvent and the
-    // services are gone. Not from a thread of its own. With attach: on the loop's thread. In a callback of the loop it
-    // closes everything, too, but the events come when the callback has returned, and the services go after them, from
-    // the loop (or when that is destroyed). The same holds for the destructor in a callback: what callbacks
-    // and services refer to must live until then. Stopped for good; later calls do nothing but finish what a
-    // call in a callback began.
+    // Closes everything, and joins the threads: when it returns, every connection has told its
+    // Conn_CloseEvent and the services are gone. Not from a thread of its own. With attach: on the loop's
+    // thread. In a callback of the loop it closes everything, too, but the events come when the callback has
+    // returned, and the services go after them, from the loop (or when that is destroyed). The same holds for
+    // the destructor in a callback: what callbacks and services refer to must live until then. Stopped for
+    // good; later calls do nothing but finish what a call in a callback began.
     void stop();
 
     // Connections open now. Any thread.

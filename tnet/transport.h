@@ -63,7 +63,8 @@ public:
 
     // Of a transport that is told who the peer is (PROXY protocol): it is not whom the socket names.
     virtual bool tellsPeer() const { return false; }
-    // Who it is, once the handshake is complete; null before, and if it was not told: then it is whom the socket names.
+    // Who it is, once the handshake is complete; null before, and if it was not told: then it is whom the
+    // socket names.
     virtual const PeerAddress* peer() const { return nullptr; }
 
     // True if a close should end our direction and await the peer's end, rather than just close.

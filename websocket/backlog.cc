@@ -10,8 +10,8 @@ namespace tnet {
 namespace {
 
 constexpr size_t kPointer = sizeof(void*);
-// Of the list, and of the map: its node (next, key, place, the hash that it keeps) and two buckets, since it has up to
-// twice as many as entries.
+// Of the list, and of the map: its node (next, key, place, the hash that it keeps) and two buckets, since it
+// has up to twice as many as entries.
 constexpr size_t kMessageBytes = heapBytes(2 * kPointer + sizeof(WsBacklog::Message));
 constexpr size_t kKeyBytes =
     heapBytes(kPointer + sizeof(std::string_view) + sizeof(WsBacklog::Place) + sizeof(size_t)) + 2 * kPointer;

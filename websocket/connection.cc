@@ -19,8 +19,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// Of what one connection brings, before the others have their turn: messages, pieces and control frames, and their bytes as
-// they were decompressed.
+// Of what one connection brings, before the others have their turn: messages, pieces and control frames, and
+// their bytes as they were decompressed.
 constexpr TurnBudget kReceiveTurn{256, 256 << 10};
 
 constexpr std::string_view kTooSlow = "too slow";

@@ -65,7 +65,8 @@ public:
     WsSendStatus sendPiece(std::string_view piece, bool last);
 
     // The closing handshake (RFC 6455 §7.1.2): what is queued is sent first. A `code` that may not be on the
-    // wire, such as the Abnormal of another connection's onClose, is sent as none. `reason`: UTF-8, cut to 123 bytes. Only the first call does anything.
+    // wire, such as the Abnormal of another connection's onClose, is sent as none. `reason`: UTF-8, cut to
+    // 123 bytes. Only the first call does anything.
     void close(WsCloseCode code = WsCloseCode::Normal, std::string_view reason = {});
 
     // Without handshake and without delivering anything: onClose says 1006.
@@ -73,8 +74,8 @@ public:
 
     // --- Topics ---
 
-    // False, and nothing happens: the filter is malformed, the connection is closed or closing, or, on another thread,
-    // too much waits for the loop already. Subscribing twice is once.
+    // False, and nothing happens: the filter is malformed, the connection is closed or closing, or, on
+    // another thread, too much waits for the loop already. Subscribing twice is once.
     bool subscribe(std::string_view filter);
     void unsubscribe(std::string_view filter);
 
@@ -84,8 +85,8 @@ public:
 
     // --- Receive; on the loop's thread only ---
 
-    // Nothing comes any more until resumeReading(): no message, piece, pong or close; what was read already waits. Pings
-    // are not answered meanwhile, and the peer is not pinged. A close resumes.
+    // Nothing comes any more until resumeReading(): no message, piece, pong or close; what was read already
+    // waits. Pings are not answered meanwhile, and the peer is not pinged. A close resumes.
     void pauseReading();
     void resumeReading();
 
@@ -153,8 +154,9 @@ public:
         }
     }
 
-    // Whoever looks does so this often in a pingInterval: a ping is due at the fourth look in a row that finds the peer
-    // silent, which is after three quarters of the interval at the earliest, and after all of it at the latest.
+    // Whoever looks does so this often in a pingInterval: a ping is due at the fourth look in a row that
+    // finds the peer silent, which is after three quarters of the interval at the earliest, and after all of
+    // it at the latest.
     static constexpr uint8_t kLooksPerPing = 4;
     bool isPingDue(bool awaitsPong);
     void notePongMissed();

@@ -18,8 +18,8 @@ using std::chrono::milliseconds;
 
 constexpr size_t kKeptScratch = 64 << 10;
 
-// Of an inbox, before the connections of the loop have their turn. A step is an item, or a publication's delivery to one
-// subscriber.
+// Of an inbox, before the connections of the loop have their turn. A step is an item, or a publication's
+// delivery to one subscriber.
 constexpr TurnBudget kInboxTurn{512, 512 << 10};
 // Publications that one subscriber gets before the next subscriber has its turn.
 constexpr TurnBudget kGroupTurn{64, 64 << 10};

@@ -73,8 +73,8 @@ public:
     enum class Room : uint8_t {
         Reserved,
         None,
-        // Of a publication: it can reach nobody. One that is in the inbox may still reach a connection that comes next,
-        // and then those after it must, too: a subscriber's publications have no gap.
+        // Of a publication: it can reach nobody. One that is in the inbox may still reach a connection that
+        // comes next, and then those after it must, too: a subscriber's publications have no gap.
         NotNeeded,
     };
     Room reserve(size_t bytes);

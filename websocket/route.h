@@ -58,7 +58,8 @@ struct WsRoute {
 
     // --- Limits on what goes ---
 
-    // What the kernel has not taken yet, with the memory that each piece costs. A single message may be larger if nothing else is queued.
+    // What the kernel has not taken yet, with the memory that each piece costs. A single message may be
+    // larger if nothing else is queued.
     size_t maxQueuedBytes = 1 << 20;
     WsOverflow overflow = WsOverflow::Close;
     WsCloseCode overflowCode = WsCloseCode::PolicyViolation;
@@ -67,10 +68,11 @@ struct WsRoute {
 
     // --- Deadlines; zero and negative switch one off, max() is never ---
 
-    // Dropped: the peer takes nothing of what is queued, or less than 240 bytes a second, looked at once per sendTimeout.
+    // Dropped: the peer takes nothing of what is queued, or less than 240 bytes a second, looked at once per
+    // sendTimeout.
     Milliseconds sendTimeout{30'000};
-    // A peer is pinged when it has been silent for three quarters of this, or up to all of it: with the default before 30 s
-    // are over, which is half of what proxies allow ...
+    // A peer is pinged when it has been silent for three quarters of this, or up to all of it: with the
+    // default before 30 s are over, which is half of what proxies allow ...
     Milliseconds pingInterval{25'000};
     Milliseconds pongTimeout{20'000};  // ... and is dropped (1006) if it stays silent for this long
     Milliseconds idleTimeout{

@@ -7,8 +7,9 @@
 // topic, in their order. A subscriber whose filters match more than once gets one copy. What is queued for a
 // subscriber counts against its route's maxQueuedBytes, and the bytes are shared by all.
 //
-// Each loop works its inbox off in turns, so that publications do not keep it from its connections; what waits in it is
-// bounded, and a publication that one of the inboxes has no room for is refused: either all loops get it or none does.
+// Each loop works its inbox off in turns, so that publications do not keep it from its connections; what
+// waits in it is bounded, and a publication that one of the inboxes has no room for is refused: either all
+// loops get it or none does.
 //
 // Topics and filters are MQTT's: levels between slashes, `+` for one level, `#` for the rest (topic_tree.h).
 //

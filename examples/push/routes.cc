@@ -103,8 +103,8 @@ void addPushRoutes(HttpRouter& router, PushHub& hub, PushMetrics& metrics, const
     router.use([&access](const HttpRequest& request, HttpResponder responder, const HttpNext& next) {
         speakCors(access, request, std::move(responder), next);
     });
-    // HTTP refuses a body before middleware sees the request, and then a page cannot read why: what is not much too large
-    // is refused by publish().
+    // HTTP refuses a body before middleware sees the request, and then a page cannot read why: what is not
+    // much too large is refused by publish().
     const HttpRouteOptions limited{.maxBodyBytes = 2 * maxMessageBytes};
     router.post(
         "/publish/:topic",

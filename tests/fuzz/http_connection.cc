@@ -1,4 +1,5 @@
-// HttpConnection, with all of HTTP around it: the fuzzer decides what the peer, the kernel, the clock and the user do.
+// HttpConnection, with all of HTTP around it: the fuzzer decides what the peer, the kernel, the clock and the
+// user do.
 //
 //     input: commands, those of Wire and
 //     u calls    the user does to the request that he kept first what the letters say
@@ -384,7 +385,8 @@ private:
         EXPECT_NE(reply.status, 503);
         EXPECT_TRUE(request.isRefused || reply.status != 413);
         const bool isWholeWhenHandled = request.target.starts_with("/do") || request.target == "/sync";
-        // In HTTP/1.0 a streamed answer ends with the connection. A client that has ended its direction is told the last.
+        // In HTTP/1.0 a streamed answer ends with the connection. A client that has ended its direction is
+        // told the last.
         if (!m_hasEnded && request.isHttp11 && request.isComplete && request.keepsAlive &&
             isWholeWhenHandled && reply.status < 400) {
             EXPECT_FALSE(closes) << "without need";

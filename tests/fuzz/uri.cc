@@ -1,5 +1,5 @@
-// uri: percent-coding against a plain decoder, targets, authorities, origins, paths and queries against what they are made
-// of.
+// uri: percent-coding against a plain decoder, targets, authorities, origins, paths and queries against what
+// they are made of.
 //
 //     input: the text
 #include "http/uri.h"

@@ -1,5 +1,5 @@
-// WsServer and WsConnection, with all of HTTP around them: the fuzzer decides what the peer, the kernel, the clock and
-// the user do.
+// WsServer and WsConnection, with all of HTTP around them: the fuzzer decides what the peer, the kernel, the
+// clock and the user do.
 //
 //     input: the route's and the offer's flags in a byte, then commands, those of Wire and
 //     t, p, m    a whole frame of the peer, masked: text, ping, first byte and payload
@@ -9,11 +9,12 @@
 //     D          the server drains
 //     W          the peer will not end its direction: deadlines must do
 //
-// What has to hold, beside that nothing crashes: handlers get the messages that the receiver alone finds in all bytes,
-// whole, in order, and none behind a close; pings are answered in order; what send accepts arrives in order; a close is
-// answered with its code; as long as nothing has been done to the connection, all of that is complete; and whatever a
-// peer does not do, the connection is closed in the end. The other client's messages come whole and in order whatever
-// happens to this connection: they share receivers, buffers and a loop.
+// What has to hold, beside that nothing crashes: handlers get the messages that the receiver alone finds in
+// all bytes, whole, in order, and none behind a close; pings are answered in order; what send accepts arrives
+// in order; a close is answered with its code; as long as nothing has been done to the connection, all of
+// that is complete; and whatever a peer does not do, the connection is closed in the end. The other client's
+// messages come whole and in order whatever happens to this connection: they share receivers, buffers and a
+// loop.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -2,9 +2,9 @@
 //
 //     target [--max-connections N] [--connections-per-address N] [--requests-per-second N]
 //
-// Prints "listening on http://ADDRESS:PORT" and the same with https, then serves until SIGTERM. All connections are on one
-// loop, so whoever keeps that busy is felt by all others. A second one talks in /ws/room, if there are members. With
-// --log-requests 1 each request is logged to standard output.
+// Prints "listening on http://ADDRESS:PORT" and the same with https, then serves until SIGTERM. All
+// connections are on one loop, so whoever keeps that busy is felt by all others. A second one talks in
+// /ws/room, if there are members. With --log-requests 1 each request is logged to standard output.
 //
 //     GET /hello     13 bytes                    /ws/echo      sends back what comes
 //     GET /big       1 MiB, a copy per answer    /ws/quiet     takes messages, compressed ones too

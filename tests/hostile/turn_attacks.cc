@@ -1,5 +1,5 @@
-// What makes a loop work without end for one client: its turn has to end. The reader of a long answer is fast, so nothing
-// ever waits for it; or it has left, and whoever writes to it has to be told so.
+// What makes a loop work without end for one client: its turn has to end. The reader of a long answer is
+// fast, so nothing ever waits for it; or it has left, and whoever writes to it has to be told so.
 #include "tests/hostile/memory_bounds.h"
 #include "tests/hostile/plan.h"
 #include "tests/hostile/ws_frames.h"

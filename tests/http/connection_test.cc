@@ -172,8 +172,8 @@ TEST_F(HttpConnectionTest, ABurstCostsOneReadAndOneWrite) {
     EXPECT_EQ(parseReplies(peer->collect()).size(), 16U);
 }
 
-// To assign an empty string to a large one does not free it: the spare requests kept what the largest body had needed,
-// each, for ever.
+// To assign an empty string to a large one does not free it: the spare requests kept what the largest body
+// had needed, each, for ever.
 TEST_F(HttpConnectionTest, WhatALargeBodyNeededIsGivenBack) {
     router().post("/size", [](const HttpRequest& request) {
         return HttpResponse::text(std::to_string(request.body().size()));

@@ -69,7 +69,8 @@ private:
     std::string m_text;
 };
 
-// One for all: every logger that was ever set is kept, and a fuzzer that sets millions would look for a leak each time.
+// One for all: every logger that was ever set is kept, and a fuzzer that sets millions would look for a leak
+// each time.
 LogCapture::LogCapture() {
     static const auto sink = std::make_shared<Sink>();
     static const auto instance = std::make_shared<spdlog::logger>("test", sink);

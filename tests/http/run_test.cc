@@ -17,7 +17,8 @@ namespace {
 
 class HttpRunTest : public ::testing::Test {
 protected:
-    // Starts a program that runs a server on `address`, and ends with what run() returns. What it logs comes to m_log.
+    // Starts a program that runs a server on `address`, and ends with what run() returns. What it logs comes
+    // to m_log.
     void startProgram(const std::string& address) {
         int ends[2];
         ASSERT_EQ(::pipe(ends), 0);

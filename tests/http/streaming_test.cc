@@ -514,7 +514,8 @@ TEST_F(HttpStreamTest, AWriterLearnsAtOnceThatItsBodyIsTooLong) {
     }
 }
 
-// With a client that takes everything, neither Wait nor the limit of what is queued stops a writer that heeds nothing.
+// With a client that takes everything, neither Wait nor the limit of what is queued stops a writer that heeds
+// nothing.
 TEST_F(HttpStreamTest, AWriterThatHeedsNothingEndsSoon) {
     size_t pieces = 0;
     router().get("/reckless", [&](const HttpRequest&, HttpResponder responder) {

@@ -1,4 +1,5 @@
-// A connection's turn: what it may do before the others have theirs, and what becomes of the rest that waits meanwhile.
+// A connection's turn: what it may do before the others have theirs, and what becomes of the rest that waits
+// meanwhile.
 #include <gtest/gtest.h>
 
 #include <chrono>

@@ -1,4 +1,5 @@
-// SoakTimes: how long things last, in the soak's server and for its load, which has to know when the server ought to act.
+// SoakTimes: how long things last, in the soak's server and for its load, which has to know when the server
+// ought to act.
 #pragma once
 
 #include <chrono>

@@ -450,8 +450,8 @@ std::vector<Case> makeCases() {
     return cases;
 }
 
-// RFC 8446 §5.1, §5.4, §6: a KeyUpdate in two records was refused, malformed alerts were not answered, nothing but zeros
-// was a bad_record_mac, an inner plaintext of 16,600 bytes was taken.
+// RFC 8446 §5.1, §5.4, §6: a KeyUpdate in two records was refused, malformed alerts were not answered,
+// nothing but zeros was a bad_record_mac, an inner plaintext of 16,600 bytes was taken.
 TEST(RecordLayersTest, CompactConnectionsDoWithEachRecordWhatOpensslDoes) {
     size_t count = 0;
     for (const Case& each : makeCases()) {

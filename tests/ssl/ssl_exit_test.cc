@@ -1,6 +1,7 @@
-// What is left open when a process ends: a static IOLoop with a TLS connection, and a closed TLS connection that a static
-// holds. Both are destroyed after what belongs to the main thread, and after what atexit() was given. It was a use after
-// free in the thread's buffers and in ~TlsKey; the finding is AddressSanitizer's, or a crash.
+// What is left open when a process ends: a static IOLoop with a TLS connection, and a closed TLS connection
+// that a static holds. Both are destroyed after what belongs to the main thread, and after what atexit() was
+// given. It was a use after free in the thread's buffers and in ~TlsKey; the finding is AddressSanitizer's,
+// or a crash.
 #include <gtest/gtest.h>
 
 #include <memory>

@@ -534,8 +534,8 @@ TEST_P(SslTransportTest, AResetIsTold) {
     EXPECT_EQ(server.stats().truncated, 0u);
 }
 
-// A read that has to write: the answer to a KeyUpdate, with the kernel full. OpenSSL's own layer answers with the next
-// write.
+// A read that has to write: the answer to a KeyUpdate, with the kernel full. OpenSSL's own layer answers with
+// the next write.
 TEST(SslTransportCompactTest, AReadWaitsUntilItsAnswerCanBeWritten) {
     TlsClient client(TlsVersion::Tls13);
     Server server(Layer::Compact13);

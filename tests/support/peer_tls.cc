@@ -1,5 +1,6 @@
 // TLS for scripted peers: TNET_TEST_TLS is the version, "1.2" or "1.3"; if TNET_TEST_TLS_CUT is set, too, the bytes
-// on the wire are cut rather than what they say; if TNET_TEST_TLS_COMPACT is set, the server's connections are compact.
+// on the wire are cut rather than what they say; if TNET_TEST_TLS_COMPACT is set, the server's connections
+// are compact.
 #include <gtest/gtest.h>
 
 #include <cstdlib>

@@ -157,8 +157,8 @@ TEST_F(AcceptorTest, AcceptPendingTakesATurnOfTheBacklogUnlessItIsPaused) {
     EXPECT_EQ(m_accepted.size(), Acceptor::kPendingTurn.steps + 6);
 }
 
-// A filter (seccomp) that says EACCES, or a network that is down for ever: it was tried again without end, in one call
-// of acceptPending, or in every round of the loop.
+// A filter (seccomp) that says EACCES, or a network that is down for ever: it was tried again without end, in
+// one call of acceptPending, or in every round of the loop.
 TEST_F(AcceptorTest, AnErrorThatStaysIsTriedAgainOnceInAWhile) {
     for (const int error : {EACCES, EPERM, EBADF, ENETDOWN, EPROTO, EINTR}) {
         SCOPED_TRACE(error);
@@ -178,7 +178,8 @@ TEST_F(AcceptorTest, AnErrorThatStaysIsTriedAgainOnceInAWhile) {
     }
 }
 
-// Out of descriptors, a hang-up was told in between: a second timer was armed over the first, and outlived the acceptor.
+// Out of descriptors, a hang-up was told in between: a second timer was armed over the first, and outlived
+// the acceptor.
 TEST_F(AcceptorTest, AHangUpWhileItWaitsArmsNoSecondTimer) {
     auto acceptor = listenAndKeep();
     connectClients(1);

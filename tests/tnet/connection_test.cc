@@ -634,8 +634,8 @@ TEST_F(ConnectionTest, FlushOutsideAnEventWritesWhatIsGatheredAtOnce) {
     EXPECT_EQ(w.transport().writeCalls(), writes);
 }
 
-// A large file, a large string or a hundred thousand pieces, for a peer that takes whatever it is offered: the loop did
-// nothing else until all was written.
+// A large file, a large string or a hundred thousand pieces, for a peer that takes whatever it is offered:
+// the loop did nothing else until all was written.
 TEST_F(ConnectionTest, AFastReaderHasATurnOfEachRound) {
     const FileDescriptor sparse(::memfd_create("connection_test", MFD_CLOEXEC));
     ASSERT_EQ(::ftruncate(sparse.get(), off_t{64} << 20), 0);
@@ -1634,7 +1634,8 @@ TEST_F(ConnectionTest, TheSendTimeoutBeginsWhenSomethingIsQueued) {
     EXPECT_FALSE(w.connection().isConnected());
 }
 
-// As an upgrade does while an answer is still queued: the timer that was running took the zero for the time that was over.
+// As an upgrade does while an answer is still queued: the timer that was running took the zero for the time
+// that was over.
 TEST_F(ConnectionTest, ASendTimeoutThatIsSwitchedOffResetsNobody) {
     Watched w(loop());
     w.peer.start();
@@ -1681,8 +1682,8 @@ TEST_F(ConnectionTest, DurationsSaturate) {
 
 // --- Gone is what the peer acknowledges ---
 
-// A client whose link is down: the kernel takes what little it is sent, so nothing is ever queued, and gives up after a
-// quarter of an hour.
+// A client whose link is down: the kernel takes what little it is sent, so nothing is ever queued, and gives
+// up after a quarter of an hour.
 TEST_F(ConnectionSeamTest, APeerThatAcknowledgesNothingIsFoundThoughNothingIsQueued) {
     for (const bool isInherited : {true, false}) {
         SCOPED_TRACE(isInherited);

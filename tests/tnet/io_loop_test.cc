@@ -522,8 +522,8 @@ TEST_F(IOLoopTest, RunOnceWaitsNoLongerThanAsked) {
     EXPECT_LT(std::chrono::steady_clock::now() - begin, kTestDeadline);
 }
 
-// milliseconds::max() is a million times more than the clock can hold: it wrapped to a time before now. The least delay
-// made the loop sleep for ever, with all its timers.
+// milliseconds::max() is a million times more than the clock can hold: it wrapped to a time before now. The
+// least delay made the loop sleep for ever, with all its timers.
 TEST_F(IOLoopTest, DelaysSaturate) {
     int early = 0;
     loop()->runAfter(Duration::min(), [&] { ++early; });
@@ -572,8 +572,8 @@ TEST_F(IOLoopTest, NowIsWhenTheRoundBegan) {
 
 // --- Turns ---
 
-// Pings and idle closes of 100,000 connections that came in one burst are due at once. All of them ran before the next
-// descriptor was looked at.
+// Pings and idle closes of 100,000 connections that came in one burst are due at once. All of them ran before
+// the next descriptor was looked at.
 TEST_F(IOLoopTest, AMassOfTimersThatAreDueAtOnceKeepsNoDescriptorWaiting) {
     constexpr int kTimers = 100'000;
     int ran = 0;

@@ -148,8 +148,8 @@ TEST_F(TimerQueueTest, NoTimerHasNoName) {
     EXPECT_FALSE(m_queue.cancel(TimerId()));  // the slot it seems to name is free
 }
 
-// A hundred thousand connections that came at once time out at once: whoever is ready to be read then would have waited
-// for all of them.
+// A hundred thousand connections that came at once time out at once: whoever is ready to be read then would
+// have waited for all of them.
 TEST_F(TimerQueueTest, ATurnBoundsHowManyRunAndTheRestStaysDueInOrder) {
     std::vector<int> ran;
     for (int i = 0; i < 10; ++i) m_queue.add(at(10 + i % 2), [&ran, i] { ran.push_back(i); });

@@ -61,7 +61,8 @@ TEST(WsBacklogTest, ALaterMessageTakesThePlaceOfItsKeys) {
     EXPECT_EQ(drained(backlog), "a1 b2 is longer c1 ");
 }
 
-// A message counted as its payload: a subscriber that never read cost 27 MiB of one-byte messages where 1 MiB was allowed.
+// A message counted as its payload: a subscriber that never read cost 27 MiB of one-byte messages where 1 MiB
+// was allowed.
 TEST(WsBacklogTest, ItsBytesAreThoseOfTheMemoryItTakes) {
     if (mallinfo2().uordblks == 0) GTEST_SKIP() << "this heap does not count";
     struct Row {

@@ -67,8 +67,8 @@ TEST_F(WsDeadlineTest, APeerThatDoesNotAnswerIsDropped) {
     EXPECT_EQ(closes[0].code, WsCloseCode::Abnormal);
 }
 
-// The first ping came after up to 60 s, and further ones 50 s after the one before: a proxy that allows 60 s of silence had
-// closed the connection by then.
+// The first ping came after up to 60 s, and further ones 50 s after the one before: a proxy that allows 60 s
+// of silence had closed the connection by then.
 TEST_F(WsDeadlineTest, ByDefaultNoSilenceLastsForThirtySeconds) {
     for (const bool speaksOnce : {false, true}) {
         destroyServer();

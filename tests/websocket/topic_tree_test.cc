@@ -386,8 +386,8 @@ TEST(WsTopicTreeTest, ATurnEndsAMatchAndTheNextOneGoesOn) {
     for (Subscriber& subscriber : crowd) tree.unsubscribeAll(subscriber);
 }
 
-// Whatever happens to the tree in the middle of a match: whose subscription is there all the time is visited once, others at
-// most once, and nobody after having gone.
+// Whatever happens to the tree in the middle of a match: whose subscription is there all the time is visited
+// once, others at most once, and nobody after having gone.
 TEST(WsTopicTreeTest, AMatchGoesOnWhileSubscribersComeAndGo) {
     const std::vector<std::string> filters = {"a/b", "a/+", "+/b", "#", "a/#", "c"};
     for (uint32_t seed = 0; seed < 300; ++seed) {

@@ -1,4 +1,5 @@
-// A connection's turn: what it may do before the others have theirs, and what becomes of the rest that waits meanwhile.
+// A connection's turn: what it may do before the others have theirs, and what becomes of the rest that waits
+// meanwhile.
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -20,8 +21,8 @@ namespace {
 
 class WsTurnTest : public WsLifeTest {};
 
-// All that one read brought was worked off before anybody else had a turn: a read buffer holds ten thousand messages, or
-// hundreds of compressed ones that become a megabyte each.
+// All that one read brought was worked off before anybody else had a turn: a read buffer holds ten thousand
+// messages, or hundreds of compressed ones that become a megabyte each.
 TEST_F(WsTurnTest, AFloodOfMessagesLetsOthersHaveTheirTurn) {
     WsDeflater deflater({.noContextTakeover = true});
     std::string zeros;
@@ -70,8 +71,8 @@ TEST_F(WsTurnTest, AFloodOfMessagesLetsOthersHaveTheirTurn) {
     }
 }
 
-// What waits for its turn waits for the user, too, and keeps its order. What had been read came although the handler had
-// paused reading.
+// What waits for its turn waits for the user, too, and keeps its order. What had been read came although the
+// handler had paused reading.
 TEST_F(WsTurnTest, WhatWaitsForItsTurnKeepsItsOrderAndThePause) {
     std::vector<std::string> seen;
     WsRoute route;
@@ -114,8 +115,8 @@ std::string compressed(std::string_view message) {
 
 constexpr std::string_view kOffer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
 
-// 64 KiB that become 66 MB, of which onPiece wanted the first piece only: all of it was delivered after the pause, and in
-// one turn.
+// 64 KiB that become 66 MB, of which onPiece wanted the first piece only: all of it was delivered after the
+// pause, and in one turn.
 TEST_F(WsTurnTest, NothingComesAfterAPause) {
     for (const WsCompression compression : {WsCompression::Shared, WsCompression::Dedicated}) {
         destroyServer();

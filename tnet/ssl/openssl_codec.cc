@@ -68,8 +68,8 @@ const BIO_METHOD* bufferMethod() {
     return method;
 }
 
-// The connections of a thread that were read last. They keep OpenSSL's buffer for that, 17 KiB, which to free and allocate
-// for each record takes longer than to decrypt a short one. Idle ones have none.
+// The connections of a thread that were read last. They keep OpenSSL's buffer for that, 17 KiB, which to free
+// and allocate for each record takes longer than to decrypt a short one. Idle ones have none.
 class WarmConnections {
 public:
     WarmConnections() = default;
@@ -174,7 +174,8 @@ SslCodec::Opened OpensslCodec::open(SslBuffers& buffers, char* into, size_t size
     return {Status::Ok, opened};
 }
 
-// OpenSSL has a buffer for the longest record while it writes any. That of short records is one that malloc has at hand.
+// OpenSSL has a buffer for the longest record while it writes any. That of short records is one that malloc
+// has at hand.
 void OpensslCodec::fitWriteBuffer(size_t recordBytes) {
     constexpr size_t kShortRecordBytes = 768;
     const bool isShort = recordBytes <= kShortRecordBytes;

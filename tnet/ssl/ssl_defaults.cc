@@ -24,8 +24,8 @@ constexpr const char* kGroups = "X25519:P-256:P-384";
 constexpr uint64_t kOptions = SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                               SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA;
 
-// What OpenSSL has for the process stays until the process ends. Otherwise OpenSSL would clean up when atexit() says so,
-// before static objects with open connections are destroyed, which still need it.
+// What OpenSSL has for the process stays until the process ends. Otherwise OpenSSL would clean up when
+// atexit() says so, before static objects with open connections are destroyed, which still need it.
 [[maybe_unused]] const int s_initialized = OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);
 
 std::string quoted(const char* setting, const std::string& value) {
